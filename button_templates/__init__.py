@@ -1,0 +1,1 @@
+"""Reusable layouts of programmable keys, and what each phone model can hold of them."""

@@ -1,0 +1,69 @@
+"""The few errors that the house raises on purpose."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import pydantic
+
+
+@dataclass(frozen=True, slots=True)
+class FieldError:
+    """One thing that is wrong: `field` is a dotted path (`devices[2].mac`), `message` is for people."""
+
+    field: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.field}: {self.message}" if self.field else self.message
+
+
+class ProvisioningError(Exception):
+    """Something that the caller can mend; its text is safe to show and holds no secret."""
+
+
+class Invalid(ProvisioningError):
+    """Input that is refused, with the field of each fault."""
+
+    def __init__(self, errors: Iterable[FieldError]) -> None:
+        self.errors = tuple(errors)
+        super().__init__("; ".join(str(error) for error in self.errors))
+
+    def under(self, prefix: str) -> "Invalid":
+        """The same faults, seen from the thing that holds this one."""
+        return Invalid(FieldError(_join(prefix, e.field), e.message) for e in self.errors)
+
+
+class NotFound(ProvisioningError):
+    """There is no such thing on this account."""
+
+
+class Conflict(ProvisioningError):
+    """The thing is not in a state that allows this."""
+
+
+class RenderError(ProvisioningError):
+    """A phone's file cannot be made from what the account holds."""
+
+
+def invalid(field: str, message: str) -> Invalid:
+    return Invalid([FieldError(field, message)])
+
+
+def from_pydantic(error: pydantic.ValidationError) -> Invalid:
+    """The faults of a model without the values, which may be secret."""
+    return Invalid(
+        FieldError(_path(fault["loc"]), fault["msg"].removeprefix("Value error, "))
+        for fault in error.errors(include_url=False, include_input=False, include_context=False)
+    )
+
+
+def _path(parts: Iterable[int | str]) -> str:
+    path = ""
+    for part in parts:
+        path = _join(path, f"[{part}]" if isinstance(part, int) else part)
+    return path
+
+
+def _join(prefix: str, field: str) -> str:
+    separator = "." if prefix and field and not field.startswith("[") else ""
+    return prefix + separator + field

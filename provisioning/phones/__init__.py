@@ -1,0 +1,1 @@
+"""What a phone is told, and how its vendor writes it; pure, without database or network."""

@@ -1,0 +1,116 @@
+"""Phone options: set on the platform, the account or the device; the nearest wins, absent inherits."""
+
+import re
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field
+
+from provisioning.fields import DialString, Host, HostPort, Input, Zone, check
+
+Codec = Literal["g722", "pcmu", "pcma", "g729", "opus", "ilbc"]
+Language = Literal[
+    "da", "de", "en", "en-GB", "es", "fr", "fr-CA", "it", "ja", "ko",
+    "nl", "no", "pl", "pt", "ru", "sv", "tr", "zh-CN", "zh-TW",
+]  # fmt: skip
+
+
+def _distinct(values: list[Codec]) -> list[Codec]:
+    if len(set(values)) != len(values):
+        raise ValueError("must not name a codec twice")
+    return values
+
+
+def _window(value: str) -> str:
+    if not re.fullmatch(r"([01]\d|2[0-3]):[0-5]\d-([01]\d|2[0-3]):[0-5]\d", value):
+        raise ValueError("must be HH:MM-HH:MM, such as 02:00-05:00")
+    if value[:5] == value[6:]:
+        raise ValueError("must end at another time than it begins")
+    return value
+
+
+def _digit_map(value: str) -> str:
+    for alternative in value.split("|"):
+        if not re.fullmatch(r"(\+|[0-9*#xX.T]|\[[0-9*#-]+\])+", alternative):
+            raise ValueError(
+                "must be alternatives of 0-9 * # x . T and [ranges] with | between, such as [1-9]xxxT|0T"
+            )
+    return value
+
+
+def _pem(value: str) -> str:
+    block = r"-----BEGIN CERTIFICATE-----\n([A-Za-z0-9+/=]{1,76}\n)+-----END CERTIFICATE-----\n?"
+    if not re.fullmatch(f"({block})+", value):
+        raise ValueError("must be one or more certificates in PEM form")
+    return value
+
+
+class Options(Input):
+    """The options of CONTRACT §4. None inherits; `transport_ca` is the CA that `custom` trusts, PEM."""
+
+    sip_domain: Host | None = None
+    sip_server: Host | None = None
+    sip_port: Annotated[int, Field(ge=1, le=65535)] | None = None
+    sip_transport: Literal["udp", "tcp", "tls", "dns"] | None = None
+    sip_backup_server: HostPort | None = None
+    outbound_proxy: HostPort | None = None
+    register_expires: Annotated[int, Field(ge=60, le=86400, description="seconds")] | None = None
+    srtp: Literal["off", "optional", "required"] | None = None
+    codecs: Annotated[list[Codec], Field(min_length=1), AfterValidator(_distinct)] | None = None
+    ntp_server: Host | None = None
+    timezone: Zone | None = None
+    time_format: Literal["12h", "24h"] | None = None
+    date_format: Literal["ymd", "dmy", "mdy"] | None = None
+    language: Language | None = None
+    vlan_id: Annotated[int, Field(ge=1, le=4094)] | None = None
+    lldp: bool | None = None
+    dscp_sip: Annotated[int, Field(ge=0, le=63)] | None = None
+    dscp_rtp: Annotated[int, Field(ge=0, le=63)] | None = None
+    backlight_seconds: Annotated[int, Field(ge=0, le=1800, description="0 = always on")] | None = None
+    web_ui: Literal["off", "https", "http"] | None = None
+    poll_minutes: Annotated[int, Field(ge=60, le=10080)] | None = None
+    poll_window: Annotated[str, AfterValidator(_window)] | None = None
+    park_code: DialString | None = None
+    pickup_code: DialString | None = None
+    voicemail_number: DialString | None = None
+    intercom_prefix: DialString | None = None
+    record_code: DialString | None = None
+    dial_plan: Annotated[str, Field(max_length=512), AfterValidator(_digit_map)] | None = None
+    ring_type: Annotated[int, Field(ge=1, le=5)] | None = None
+    call_waiting: bool | None = None
+    transport_trust: Literal["any", "public", "custom"] | None = None
+    transport_ca: Annotated[str, Field(max_length=16384), AfterValidator(_pem)] | None = None
+
+
+DEFAULTS = Options(
+    sip_port=5060,
+    sip_transport="udp",
+    register_expires=3600,
+    srtp="off",
+    codecs=["g722", "pcmu", "pcma"],
+    ntp_server="pool.ntp.org",
+    time_format="12h",
+    date_format="mdy",
+    language="en",
+    lldp=True,
+    dscp_sip=26,
+    dscp_rtp=46,
+    backlight_seconds=60,
+    web_ui="https",
+    poll_minutes=1440,
+    poll_window="02:00-05:00",
+    ring_type=1,
+    call_waiting=True,
+    transport_trust="public",
+)
+
+
+def resolve(*layers: Options) -> Options:
+    """The options in force: `layers` from the farthest (platform) to the nearest (device)."""
+    values: dict[str, object] = {}
+    for layer in (DEFAULTS, *layers):
+        values |= layer.model_dump(exclude_none=True)
+    # A phone that only knows its domain registers there.
+    if "sip_server" in values or "sip_domain" in values:
+        values.setdefault("sip_server", values.get("sip_domain"))
+        values.setdefault("sip_domain", values.get("sip_server"))
+    return check(Options, values)

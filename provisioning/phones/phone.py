@@ -1,0 +1,81 @@
+"""Everything that a phone is to know, as one value: all that a template sees of the account."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from button_templates.layout import Face, Key
+from provisioning.phones.clock import Clock
+from provisioning.phones.options import Options
+
+# 933 is the carriers' test line for emergency calls: it must go the same way at the same speed.
+EMERGENCY_NUMBERS = ("911", "933")
+
+
+@dataclass(frozen=True, slots=True)
+class Expansion:
+    """A type of expansion module: `keys` on each, at most `modules`, `reserved` positions not settable."""
+
+    name: str
+    keys: int
+    modules: int
+    reserved: frozenset[int] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A phone model. `facts` are the vendor's own, for its templates alone."""
+
+    name: str
+    family: str
+    line_keys: int
+    lines: int
+    expansions: tuple[Expansion, ...]
+    facts: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One registration; `index` from 1 is the vendor's account or registration number."""
+
+    index: int
+    extension: str
+    display_name: str
+    sip_username: str
+    sip_password: str = field(repr=False)
+    voicemail_enabled: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """What all phones under one provisioning URL share. `url` ends in a slash and holds the token."""
+
+    url: str = field(repr=False)
+    options: Options
+
+
+@dataclass(frozen=True, slots=True)
+class Phone:
+    """One phone, whole. `slots` holds a key for every slot of the phone and of all modules it may have,
+    free ones of type `none`; `modules` counts those that its layout uses.
+
+    `contacts` are the entries that the phone itself uploaded, as the vendor's names and values.
+    """
+
+    mac: str
+    model: Model
+    face: Face
+    lines: tuple[Line, ...]
+    slots: tuple[Key, ...]
+    modules: int
+    extension_length: int
+    options: Options
+    clock: Clock
+    admin_password: str = field(repr=False)
+    url: str = field(repr=False)
+    contacts: tuple[Mapping[str, str], ...] = ()
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def emergency_numbers(self) -> tuple[str, ...]:
+        return EMERGENCY_NUMBERS

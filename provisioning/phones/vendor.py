@@ -1,0 +1,277 @@
+"""A vendor, read from its folder of data: file names, user agents, models, key words and templates."""
+
+import re
+import tomllib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import jinja2
+from markupsafe import Markup
+
+from button_templates import layout
+from button_templates.layout import Button, Face, Key
+from provisioning.errors import RenderError
+from provisioning.phones.clock import clock
+from provisioning.phones.options import Options
+from provisioning.phones.phone import Expansion, Line, Model, Phone, Site
+
+_MAC = re.compile(r"((?:[0-9a-f]{2}[:-]?){5}[0-9a-f]{2})(?P<suffix>[.-].*)")
+# What neither a line of text nor XML 1.0 can carry; in a line it would begin another setting.
+_FORBIDDEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufffe\uffff]")
+_XML = {"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "\n": "&#10;", "\r": "&#13;", "\t": "&#9;"}
+
+
+def shipped_templates() -> Path:
+    """The folder of the vendors' folders: inside the package once installed, beside it in a checkout."""
+    package = Path(__file__).parent.parent
+    inside = package / "templates"
+    return (inside if inside.is_dir() else package.parent / "templates") / "phones"
+
+
+def split_mac(name: str) -> tuple[str, str] | None:
+    """`80:5E:C0:aa:bb:cc-phone.cfg` as (`805ec0aabbcc`, `-phone.cfg`), or None for a shared file."""
+    match = _MAC.fullmatch(name.lower())
+    return (re.sub("[:-]", "", match[1]), match["suffix"]) if match else None
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """A file of the vendor's. `template` is None for one that only the phone itself writes.
+
+    `upload` is `replace` or `append` where the phone may write it, `absorb` where its entries named
+    `element` then become part of the rendered file. `where` names the model's fact without which the
+    file does not exist.
+    """
+
+    content_type: str
+    template: str | None = None
+    upload: str | None = None
+    element: str | None = None
+    where: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What a User-Agent says of its phone. Anyone can write one: a hint for people, never an identity."""
+
+    vendor: str
+    model: str | None
+    mac: str | None
+    firmware: str | None
+
+
+class Vendor:
+    """One vendor's folder. Folders are searched in order, so that an operator's file replaces ours."""
+
+    def __init__(self, name: str, folders: Sequence[Path]) -> None:
+        self.name = name
+        paths = [folder / name for folder in folders]
+        data = tomllib.loads(next(p for path in paths if (p := path / "vendor.toml").is_file()).read_text())
+        self.title: str = data["title"]
+        self.data: Mapping[str, Any] = data
+        self.ouis = frozenset(data["ouis"])
+        self.files = {suffix: File(**file) for suffix, file in data["files"].items()}
+        self.shared = [(re.compile(s.pop("pattern")), s.pop("name", None), File(**s)) for s in data["shared"]]
+        self.models = {model.name: model for model in map(_model, data["models"])}
+        self._user_agent = re.compile(data["user_agent"]["pattern"], re.IGNORECASE)
+        self._encode = {"line": self._line, "xml": self._xml}[data["encoding"]]
+        self._clear = re.compile(data["clear_words"]) if "clear_words" in data else None
+        self._templates = jinja2.Environment(
+            loader=jinja2.FileSystemLoader(paths),
+            undefined=jinja2.StrictUndefined,
+            autoescape=True,
+            finalize=self._encode,
+            trim_blocks=True,
+            lstrip_blocks=True,
+            keep_trailing_newline=True,
+        )
+        self._templates.globals["vendor"] = data
+        self._templates.filters["fill"] = _fill
+
+    @cached_property
+    def _tokens(self) -> Mapping[str, str]:
+        return {
+            token.lower(): model.name for model in self.models.values() for token in model.facts["user_agent"]
+        }
+
+    def file(self, suffix: str, model: Model) -> File | None:
+        """The file of a phone of `model` whose name is its MAC and `suffix`."""
+        file = self.files.get(suffix)
+        return file if file and (file.where is None or model.facts.get(file.where)) else None
+
+    def shared_file(self, name: str) -> File | None:
+        """The file of that name that belongs to no one phone."""
+        return next((file for pattern, _, file in self.shared if pattern.fullmatch(name)), None)
+
+    def file_names(self, mac: str, model: Model) -> Iterable[tuple[str, File]]:
+        """Every rendered file that a phone of `model` may ask for."""
+        for suffix in self.files:
+            if (file := self.file(suffix, model)) and file.template:
+                yield mac + suffix, file
+        for _, name, file in self.shared:
+            if file.template and name and (file.where is None or model.facts.get(file.where)):
+                yield name.format_map(model.facts), file
+
+    def face(self, model: Model, expansion: str | None = None) -> Face:
+        """What `model` can hold; `expansion` names the type of its modules, by default its first."""
+        buttons = self.data["buttons"]
+        module = next((e for e in model.expansions if expansion in (None, e.name)), None)
+        face = Face(
+            model=model.name,
+            keys=model.line_keys,
+            refused={name: b["refused"] for name, b in buttons.items() if "refused" in b},
+            needs={name: b["needs"] for name, b in buttons.items() if "needs" in b},
+            most={name: b["most"] for name, b in buttons.items() if "most" in b},
+        )
+        if module is None:
+            return face
+        return Face(
+            face.model, face.keys, module.name, module.keys, module.modules, module.reserved,
+            face.refused, face.needs, face.most,
+        )  # fmt: skip
+
+    def phone(
+        self,
+        *,
+        mac: str,
+        model: Model,
+        expansion: str | None = None,
+        lines: Sequence[Line],
+        template: Sequence[Button] = (),
+        overrides: Sequence[Button] = (),
+        extension_length: int,
+        options: Options,
+        zone: str,
+        today: date,
+        admin_password: str,
+        url: str,
+        contacts: Sequence[Mapping[str, str]] = (),
+    ) -> Phone:
+        """The phone that these settings make: which keys it can hold, and what its clock can be told.
+
+        `today` decides nothing but the offset of a zone whose changes the vendor's form cannot say.
+        """
+        face = self.face(model, expansion)
+        keys = layout.fit(
+            face, template, overrides, lines=len(lines), options=options.model_dump(exclude_none=True)
+        )
+        savings = self.data["clock"].get("savings")
+        told = clock(zone, today, savings=frozenset(savings) if savings else None)
+        warnings = [f"key {k.module}/{k.position} ({k.type}): {k.reason}" for k in keys if k.reason]
+        return Phone(
+            mac=mac,
+            model=model,
+            face=face,
+            lines=tuple(lines),
+            slots=layout.fill(face, keys, modules=face.modules),
+            modules=max((key.module for key in keys if key.supported), default=0),
+            extension_length=extension_length,
+            options=options,
+            clock=told,
+            admin_password=admin_password,
+            url=url,
+            contacts=tuple(contacts),
+            warnings=(*warnings, *([told.warning] if told.warning else [])),
+        )
+
+    def claim(self, user_agent: str) -> Claim | None:
+        """What this User-Agent says, or None when it is not of this vendor's form."""
+        match = self._user_agent.fullmatch(user_agent.strip())
+        if match is None:
+            return None
+        said = match.groupdict()
+        mac = re.sub("[^0-9a-f]", "", (said.get("mac") or said.get("serial") or "").lower())
+        return Claim(
+            vendor=self.name,
+            model=self._tokens.get(said["model"].lower()),
+            mac=mac if len(mac) == 12 else None,
+            # The boot loader's version is not the phone's firmware.
+            firmware=None if (said.get("stage") or "").lower() == "updater" else said["fw"],
+        )
+
+    def render(self, file: File, thing: Phone | Site) -> bytes:
+        """The file's bytes, a function of `thing` alone. Raises `RenderError`, which tells no value."""
+        assert file.template
+        try:
+            template = self._templates.get_template(file.template)
+            text = template.render(phone=thing) if isinstance(thing, Phone) else template.render(site=thing)
+        except RenderError as error:
+            raise RenderError(f"{self.name}/{file.template}: {error}") from None
+        except jinja2.UndefinedError as error:
+            raise RenderError(f"{self.name}/{file.template}: {error.message}") from None
+        except Exception as error:
+            raise RenderError(f"{self.name}/{file.template}: {type(error).__name__}") from None
+        return text.encode()
+
+    def _line(self, value: object) -> Markup:
+        """A value of a `key = value` line, where nothing can be quoted or escaped."""
+        text = _text(value)
+        if isinstance(text, Markup):
+            return text
+        if _FORBIDDEN.search(text) or re.search(r"[\t\n\r]", text) or text != text.strip():
+            raise RenderError("a value holds a character that the file cannot carry")
+        if self._clear and self._clear.search(text):
+            raise RenderError("a value is a word that makes the phone clear a setting")
+        return Markup(text)  # noqa: S704
+
+    def _xml(self, value: object) -> Markup:
+        """A value of an XML attribute or element."""
+        text = _text(value)
+        if isinstance(text, Markup):
+            return text
+        if _FORBIDDEN.search(text):
+            raise RenderError("a value holds a character that the file cannot carry")
+        return Markup("".join(_XML.get(char, char) for char in text))  # noqa: S704
+
+
+def load_vendors(operator_folder: Path | None = None) -> dict[str, Vendor]:
+    """All vendors by name; a folder of the operator's is searched before the shipped one."""
+    folders = [folder for folder in (operator_folder, shipped_templates()) if folder]
+    names = sorted({path.parent.name for folder in folders for path in folder.glob("*/vendor.toml")})
+    return {name: Vendor(name, folders) for name in names}
+
+
+def absorbed(element: str, content: bytes) -> tuple[Mapping[str, str], ...]:
+    """The entries named `element` of an uploaded XML file, each as names and texts; broken XML has none."""
+    try:
+        text = content.decode()
+        # A phone declares no entities; whoever does wants the parser to work for him.
+        root = ElementTree.fromstring("" if "<!" in text.replace("<!--", "") else text)  # noqa: S314
+    except (ElementTree.ParseError, ValueError):
+        return ()
+    return tuple({child.tag: (child.text or "").strip() for child in entry} for entry in root.iter(element))
+
+
+def _fill(pattern: str, key: Key, phone: Phone) -> str:
+    """A pattern of vendor.toml with the names of the key's target and the phone's options put in."""
+    names = {**phone.options.model_dump(), **key.target}
+    return pattern.format_map({name: "" if value is None else value for name, value in names.items()})
+
+
+def _text(value: object) -> str:
+    if isinstance(value, bool):
+        return "1" if value else "0"
+    if isinstance(value, str | int):
+        return value if isinstance(value, str) else str(value)
+    if isinstance(value, jinja2.Undefined):
+        return str(value)  # raises and names what is missing
+    raise RenderError(f"a value is {'not set' if value is None else 'of no kind that a file can hold'}")
+
+
+def _model(data: Mapping[str, Any]) -> Model:
+    return Model(
+        name=data["name"],
+        family=data["family"],
+        line_keys=data["line_keys"],
+        lines=data["lines"],
+        expansions=tuple(
+            Expansion(e["name"], e["keys"], e["modules"], frozenset(e.get("reserved", ())))
+            for e in data.get("expansions", ())
+        ),
+        facts=data,
+    )
