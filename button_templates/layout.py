@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import AfterValidator, Field, field_validator, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, TypeAdapter, model_validator
 
 from provisioning.fields import DialString, Host, Input, Label
 
@@ -111,23 +111,29 @@ class Button(Input):
         return self.module, self.position
 
 
-class Layout(Input):
-    """The buttons of a template or the overrides of a device; a slot holds one button."""
+def _as_tuple(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
 
-    buttons: tuple[Button, ...] = ()
 
-    @field_validator("buttons", mode="before")
-    @classmethod
-    def _as_tuple(cls, value: Any) -> Any:
-        return tuple(value) if isinstance(value, list) else value
+def _one_a_slot(buttons: tuple[Button, ...]) -> tuple[Button, ...]:
+    for (module, position), count in Counter(button.slot for button in buttons).items():
+        if count > 1:
+            raise ValueError(f"module {module} position {position} holds {count} buttons")
+    return tuple(sorted(buttons, key=lambda button: button.slot))
 
-    @field_validator("buttons")
-    @classmethod
-    def _one_button_a_slot(cls, buttons: tuple[Button, ...]) -> tuple[Button, ...]:
-        for (module, position), count in Counter(button.slot for button in buttons).items():
-            if count > 1:
-                raise ValueError(f"module {module} position {position} holds {count} buttons")
-        return tuple(sorted(buttons, key=lambda button: button.slot))
+
+# The buttons of a template, or those of a device that override them, in order of their slots.
+Buttons = Annotated[tuple[Button, ...], BeforeValidator(_as_tuple), AfterValidator(_one_a_slot)]
+_buttons: TypeAdapter[tuple[Button, ...]] = TypeAdapter(Buttons)
+
+
+def stored(buttons: Iterable[Button]) -> list[Any]:
+    """Buttons as the database keeps them."""
+    return [button.model_dump(mode="json") for button in buttons]
+
+
+def restored(value: list[Any]) -> tuple[Button, ...]:
+    return _buttons.validate_python(value)
 
 
 @dataclass(frozen=True, slots=True)

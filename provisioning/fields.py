@@ -115,3 +115,14 @@ HostPort = Annotated[str, Field(max_length=259), AfterValidator(_host_port)]
 Mac = Annotated[str, pydantic.BeforeValidator(_mac)]
 Zone = Annotated[str, AfterValidator(_zone)]
 Email = Annotated[str, Field(max_length=254), AfterValidator(one_line), AfterValidator(_email)]
+
+
+class Address(Input):
+    """A postal address; for a location it is the dispatchable one that a 911 call-taker is told."""
+
+    street: Text
+    unit: Annotated[str, AfterValidator(one_line), Field(max_length=100)] = ""
+    city: Text
+    region: Text
+    postal_code: Annotated[str, AfterValidator(one_line), Field(min_length=1, max_length=20)]
+    country: Annotated[str, Field(pattern=r"^[A-Z]{2}$")]

@@ -57,7 +57,8 @@ class Site:
 @dataclass(frozen=True, slots=True)
 class Phone:
     """One phone, whole. `slots` holds a key for every slot of the phone and of all modules it may have,
-    free ones of type `none`; `modules` counts those that its layout uses.
+    free ones of type `none`; `modules` counts those that its layout uses; `refused` are the keys that
+    it cannot hold.
 
     `contacts` are the entries that the phone itself uploaded, as the vendor's names and values.
     """
@@ -67,6 +68,7 @@ class Phone:
     face: Face
     lines: tuple[Line, ...]
     slots: tuple[Key, ...]
+    refused: tuple[Key, ...]
     modules: int
     extension_length: int
     options: Options

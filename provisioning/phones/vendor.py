@@ -108,14 +108,14 @@ class Vendor:
         """The file of that name that belongs to no one phone."""
         return next((file for pattern, _, file in self.shared if pattern.fullmatch(name)), None)
 
-    def file_names(self, mac: str, model: Model) -> Iterable[tuple[str, File]]:
-        """Every rendered file that a phone of `model` may ask for."""
+    def file_names(self, mac: str, model: Model) -> Iterable[tuple[str, File, bool]]:
+        """Every rendered file that a phone of `model` may ask for, and whether it is the phone's own."""
         for suffix in self.files:
             if (file := self.file(suffix, model)) and file.template:
-                yield mac + suffix, file
+                yield mac + suffix, file, True
         for _, name, file in self.shared:
             if file.template and name and (file.where is None or model.facts.get(file.where)):
-                yield name.format_map(model.facts), file
+                yield name.format_map(model.facts), file, False
 
     def face(self, model: Model, expansion: str | None = None) -> Face:
         """What `model` can hold; `expansion` names the type of its modules, by default its first."""
@@ -162,13 +162,15 @@ class Vendor:
         )
         savings = self.data["clock"].get("savings")
         told = clock(zone, today, savings=frozenset(savings) if savings else None)
-        warnings = [f"key {k.module}/{k.position} ({k.type}): {k.reason}" for k in keys if k.reason]
+        refused = tuple(key for key in keys if not key.supported)
+        warnings = [f"key {k.module}/{k.position} ({k.type}): {k.reason}" for k in refused]
         return Phone(
             mac=mac,
             model=model,
             face=face,
             lines=tuple(lines),
             slots=layout.fill(face, keys, modules=face.modules),
+            refused=refused,
             modules=max((key.module for key in keys if key.supported), default=0),
             extension_length=extension_length,
             options=options,

@@ -1,0 +1,30 @@
+# Everything below works on a fresh machine with Python 3.11 or newer and make.
+PYTHON ?= python3
+BIN := .venv/bin
+
+help: ## show what there is
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+
+.venv/installed: pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@
+
+run: .venv/installed ## load the demo account into SQLite and serve it on port 8080
+	$(BIN)/provisioning demo
+	$(BIN)/provisioning serve
+
+test: check ## everything: lint, types, layers, samples and all tests
+	$(BIN)/pytest
+
+check: .venv/installed ## lint, types, layers and samples, without the tests
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/provisioning samples --check
+
+samples: .venv/installed ## write sample_configs/ again
+	$(BIN)/provisioning samples
+
+.PHONY: help run test check samples

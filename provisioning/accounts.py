@@ -1,0 +1,166 @@
+"""Accounts: who they are, how their telephony behaves, and the settings that all their phones share."""
+
+import secrets
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated, Any
+
+import sqlalchemy as sa
+from pydantic import Field
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import Mapped, mapped_column
+
+from provisioning.db import Base, assign, new_id, now, values
+from provisioning.errors import NotFound
+from provisioning.fields import Address, AdminPassword, Email, Input, Text, Zone
+from provisioning.phones.options import Options
+from provisioning.vault import Vault
+
+FaxLimit = Annotated[int, Field(ge=0, le=1_000_000, description="faxes in any 3,600 s; null = no limit")]
+
+
+class General(Input):
+    name: Text
+    email: Email
+    timezone: Zone = "America/New_York"
+    billing_address: Address | None = None
+
+
+class Telephony(Input):
+    extension_length: Annotated[int, Field(ge=3, le=6)] = 4
+    transcription_enabled: bool = True
+    recording_enabled: bool = True
+    parking_timeout_minutes: Annotated[int, Field(ge=1, le=60)] = 5
+    inbound_fax_limit: FaxLimit | None = None
+    outbound_fax_limit: FaxLimit | None = None
+
+
+class EmergencyRecipients(Input):
+    emails: Annotated[list[Email], Field(max_length=50, default_factory=list)]
+
+
+class Row(Base):
+    """`revision` counts what may alter a phone's file; it is raised in the transaction of the change."""
+
+    __tablename__ = "accounts"
+    __table_args__ = (
+        sa.CheckConstraint("extension_length BETWEEN 3 AND 6", name="extension_length"),
+        sa.CheckConstraint("parking_timeout_minutes BETWEEN 1 AND 60", name="parking_timeout_minutes"),
+    )
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    name: Mapped[str]
+    email: Mapped[str] = mapped_column(index=True)
+    timezone: Mapped[str]
+    billing_address: Mapped[dict[str, Any] | None]
+    extension_length: Mapped[int]
+    transcription_enabled: Mapped[bool]
+    recording_enabled: Mapped[bool]
+    parking_timeout_minutes: Mapped[int]
+    inbound_fax_limit: Mapped[int | None]
+    outbound_fax_limit: Mapped[int | None]
+    options: Mapped[dict[str, Any]]
+    emergency_recipients: Mapped[list[Any]]
+    admin_password: Mapped[bytes]
+    revision: Mapped[int]
+    created_at: Mapped[datetime]
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    id: str
+    general: General
+    telephony: Telephony
+    options: Options
+    emergency_recipients: EmergencyRecipients
+    revision: int
+
+
+async def add(session: AsyncSession, vault: Vault, general: General) -> Account:
+    """A new account with default settings and an admin password of its own."""
+    row = Row(id=new_id("acc"), options={}, emergency_recipients=[], revision=1, created_at=now())
+    assign(row, general)
+    assign(row, Telephony())
+    row.admin_password = _seal(vault, row.id, make_admin_password())
+    session.add(row)
+    await session.flush()
+    return _account(row)
+
+
+async def get(session: AsyncSession, account_id: str) -> Account:
+    return _account(await _row(session, account_id))
+
+
+async def find(session: AsyncSession, email: str) -> Account | None:
+    """The oldest account with this email, whatever its case."""
+    row = await session.scalar(
+        sa.select(Row).where(sa.func.lower(Row.email) == email.lower()).order_by(Row.id).limit(1)
+    )
+    return _account(row) if row else None
+
+
+async def set_general(session: AsyncSession, account_id: str, general: General) -> None:
+    assign(await touch(session, account_id), general)
+
+
+async def set_telephony(session: AsyncSession, account_id: str, telephony: Telephony) -> None:
+    assign(await touch(session, account_id), telephony)
+
+
+async def set_options(session: AsyncSession, account_id: str, options: Options) -> None:
+    (await touch(session, account_id)).options = options.model_dump(mode="json", exclude_none=True)
+
+
+async def set_emergency_recipients(
+    session: AsyncSession, account_id: str, recipients: EmergencyRecipients
+) -> None:
+    (await _row(session, account_id)).emergency_recipients = list(recipients.emails)
+
+
+async def admin_password(session: AsyncSession, vault: Vault, account_id: str) -> str:
+    """The password for the menus and web pages of the account's phones."""
+    row = await _row(session, account_id)
+    return vault.open(row.admin_password, "accounts", "admin_password", row.id)
+
+
+async def set_admin_password(
+    session: AsyncSession, vault: Vault, account_id: str, password: AdminPassword
+) -> None:
+    row = await touch(session, account_id)
+    row.admin_password = _seal(vault, row.id, password)
+
+
+def make_admin_password() -> str:
+    """12 random digits: it is typed on a phone's keypad."""
+    return f"{secrets.randbelow(10**12):012}"
+
+
+async def touch(session: AsyncSession, account_id: str) -> Row:
+    """Raises the account's revision, since what follows may alter its phones' files.
+
+    The row stays locked until the transaction ends, so changes of one account follow each other.
+    """
+    await session.execute(sa.update(Row).where(Row.id == account_id).values(revision=Row.revision + 1))
+    return await _row(session, account_id)
+
+
+async def _row(session: AsyncSession, account_id: str) -> Row:
+    row = await session.get(Row, account_id, populate_existing=True)
+    if row is None:
+        raise NotFound("there is no such account")
+    return row
+
+
+def _seal(vault: Vault, account_id: str, password: str) -> bytes:
+    return vault.seal(password, "accounts", "admin_password", account_id)
+
+
+def _account(row: Row) -> Account:
+    return Account(
+        row.id,
+        values(row, General),
+        values(row, Telephony),
+        Options.model_validate(row.options),
+        EmergencyRecipients(emails=row.emergency_recipients),
+        row.revision,
+    )

@@ -1,0 +1,72 @@
+"""The application, put together: what it holds, in which order that begins and ends, and its routes."""
+
+import ssl
+from collections.abc import AsyncIterator
+
+import sqlalchemy as sa
+from aiohttp import web
+
+from provisioning import boot, tls
+from provisioning.boot_log import BootLog
+from provisioning.config import Config
+from provisioning.db import Database
+from provisioning.fields import check
+from provisioning.phones.options import Options
+from provisioning.phones.vendor import load_vendors
+from provisioning.vault import open_vault
+
+
+def make_app(config: Config) -> web.Application:
+    app = web.Application()
+    app[boot.CONFIG] = config
+    app[boot.VENDORS] = load_vendors(config.templates)
+    app[boot.PLATFORM] = check(Options, config.platform_options)
+    app[boot.VAULT] = open_vault(config.key_file)
+    app[boot.DATABASE] = Database(config.database_url)
+    app[boot.BOOT_LOG] = BootLog(app[boot.DATABASE])
+    app.cleanup_ctx.append(_database)
+    app.cleanup_ctx.append(_boot_log)  # after the database, so that it ends before it
+    app.on_response_prepare.append(_no_server_header)
+    boot.add_routes(app.router)
+    app.router.add_get("/health", health)
+    return app
+
+
+def serve_tls(app: web.Application, config: Config) -> ssl.SSLContext | None:
+    """The context to serve https with, or None; while the app runs it follows the certificate's file."""
+    if config.tls_cert is None or config.tls_key is None:
+        return None
+    cert, key = config.tls_cert, config.tls_key
+    context = tls.context(cert, key)
+
+    async def renewed(_app: web.Application) -> AsyncIterator[None]:
+        async with tls.renewed(context, cert, key):
+            yield
+
+    app.cleanup_ctx.append(renewed)
+    return context
+
+
+async def health(request: web.Request) -> web.Response:
+    """200 when the database answers."""
+    try:
+        async with request.app[boot.DATABASE].read() as session:
+            await session.execute(sa.text("SELECT 1"))
+    except (sa.exc.SQLAlchemyError, OSError, TimeoutError):
+        return web.json_response({"status": "the database does not answer"}, status=503)
+    return web.json_response({"status": "ok"})
+
+
+async def _database(app: web.Application) -> AsyncIterator[None]:
+    await app[boot.DATABASE].migrate()
+    yield
+    await app[boot.DATABASE].close()
+
+
+async def _boot_log(app: web.Application) -> AsyncIterator[None]:
+    async with app[boot.BOOT_LOG].running():
+        yield
+
+
+async def _no_server_header(_request: web.Request, response: web.StreamResponse) -> None:
+    response.headers.pop("Server", None)

@@ -1,0 +1,227 @@
+"""A phone's request: token, device, file, answer. Every refusal looks the same; the boot log says why."""
+
+import hashlib
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final
+
+import sqlalchemy.exc
+from aiohttp import web
+from sqlalchemy.ext.asyncio import AsyncSession
+
+import tokens
+from provisioning import devices, uploads
+from provisioning.boot_log import BootLog, Entry, Verdict
+from provisioning.config import Config
+from provisioning.db import Database
+from provisioning.devices import Device, Rendering, Vendors
+from provisioning.errors import RenderError
+from provisioning.http import client_address
+from provisioning.phones.options import Options
+from provisioning.phones.phone import Phone, Site
+from provisioning.phones.vendor import Claim, File, split_mac
+from provisioning.vault import Vault
+
+CONFIG: Final = web.AppKey("config", Config)
+DATABASE: Final = web.AppKey("database", Database)
+VAULT: Final = web.AppKey("vault", Vault)
+BOOT_LOG: Final = web.AppKey("boot_log", BootLog)
+VENDORS: Final = web.AppKey[Vendors]("vendors")
+PLATFORM: Final = web.AppKey("platform", Options)
+
+_TEXT: Final = "text/plain; charset=utf-8"
+
+
+class Refused(Exception):
+    """The phone gets the one 404; the verdict and the reason are for the boot log."""
+
+    def __init__(self, verdict: Verdict, reason: str) -> None:
+        self.verdict, self.reason = verdict, reason
+        super().__init__(reason)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a path names: a token, and a file, which for a phone's own is its MAC and a suffix."""
+
+    token: str
+    file: str
+    mac: str | None
+    suffix: str
+
+
+def add_routes(router: web.UrlDispatcher) -> None:
+    router.add_route("*", "/{path:/*p(/.*)?}", answer)
+
+
+async def answer(request: web.Request) -> web.Response:
+    """The whole road of a boot; whatever happens, one entry of the boot log and one plain answer."""
+    asked = read_path(request.rel_url.raw_path)
+    entry = Entry(
+        time=datetime.now(UTC),
+        method=request.method,
+        file=_printable(asked.file),
+        ip=client_address(request, request.app[CONFIG].trusted_proxies),
+        user_agent=_printable(request.headers.get("User-Agent", "")),
+        mac=asked.mac,
+    )
+    body, content_type = b"", _TEXT
+    try:
+        if request.method in {"GET", "HEAD"}:
+            body, content_type = await _fetch(request.app, asked, entry)
+        elif request.method in {"PUT", "POST"}:
+            await _store(request, asked, entry)
+        else:
+            raise Refused(Verdict.FILE_UNKNOWN, f"phones do not ask with {request.method}")
+    except Refused as refusal:
+        entry.verdict, entry.reason, entry.status = refusal.verdict, refusal.reason, 404
+    except RenderError as error:
+        entry.verdict, entry.reason, entry.status = Verdict.RENDER_ERROR, str(error), 500
+    except (sqlalchemy.exc.SQLAlchemyError, OSError, TimeoutError) as error:
+        entry.verdict, entry.reason = Verdict.UNAVAILABLE, f"the database: {type(error).__name__}"
+        entry.status = 503
+    except Exception as error:
+        # Its text may hold what it was about, a password say; the name of its kind is enough to begin with.
+        entry.verdict, entry.reason, entry.status = Verdict.RENDER_ERROR, type(error).__name__, 500
+    entry.bytes = len(body)
+    request.app[BOOT_LOG].add(entry)
+    return web.Response(
+        status=entry.status, body=body, headers={"Content-Type": content_type, "Cache-Control": "no-store"}
+    )
+
+
+def read_path(raw_path: str) -> Asked:
+    """The raw path taken apart. A `%` is never decoded: no name that a phone asks for holds one."""
+    parts = [part for part in raw_path.split("/") if part]
+    token = parts[1] if len(parts) > 1 and parts[0] == "p" else ""
+    file = "/".join(parts[2:])
+    own = split_mac(file)
+    return Asked(token, file, *(own or (None, "")))
+
+
+async def _fetch(app: web.Application, asked: Asked, entry: Entry) -> tuple[bytes, str]:
+    async with app[DATABASE].read() as session:
+        account_id = await _account(session, app[VAULT], asked.token, entry)
+        if asked.mac:
+            device = await _device(session, app, account_id, asked.mac, entry)
+            file = _file(app[VENDORS], device, asked.suffix)
+            if file.template is None:
+                content = await uploads.read(session, device.id, asked.suffix)
+                if content is None:
+                    raise Refused(Verdict.FILE_ABSENT, "the phone has not uploaded this file yet")
+                return _served(entry, content, file)
+            phone = await devices.gather(session, app[VAULT], rendering(app), device, asked.token)
+            return _served(entry, _render(app, device.vendor, file, phone), file)
+        for vendor in app[VENDORS].values():
+            if shared := vendor.shared_file(asked.file.lower()):
+                url = devices.provisioning_url(app[CONFIG].base_url, asked.token)
+                site = await devices.gather_site(session, rendering(app), account_id, url)
+                return _served(entry, _render(app, vendor.name, shared, site), shared)
+    raise Refused(Verdict.FILE_UNKNOWN, "no vendor's phone has a file of this name here")
+
+
+async def _store(request: web.Request, asked: Asked, entry: Entry) -> None:
+    """Keeps what the phone uploads. The token is looked at again in the transaction that writes, so that
+    an upload which a rotation overtakes is refused."""
+    app = request.app
+    async with app[DATABASE].read() as session:
+        account_id = await _account(session, app[VAULT], asked.token, entry)
+        device = await _device(session, app, account_id, asked.mac, entry)
+        upload = _file(app[VENDORS], device, asked.suffix).upload
+        if upload is None:
+            raise Refused(Verdict.FILE_UNKNOWN, "the phone may not write this file")
+    content = await _body(request)
+    if content is None:
+        entry.verdict, entry.reason, entry.status = Verdict.TOO_LARGE, f"over {uploads.MOST} bytes", 413
+        return
+    async with app[DATABASE].write() as session:
+        await _account(session, app[VAULT], asked.token, entry)
+        write = uploads.append if upload == "append" else uploads.replace
+        await write(session, device.id, asked.suffix, content)
+    entry.verdict, entry.reason, entry.status = Verdict.STORED, f"{len(content)} bytes", 201
+
+
+async def _account(session: AsyncSession, vault: Vault, token: str, entry: Entry) -> str:
+    resolved = await tokens.resolve(session, vault, token)
+    if resolved is None:
+        raise Refused(Verdict.TOKEN_UNKNOWN, "the URL holds no token of this server")
+    entry.account_id, entry.generation = resolved.account_id, resolved.generation
+    if resolved.retired_at:
+        since = resolved.retired_at.isoformat(timespec="seconds")
+        raise Refused(Verdict.TOKEN_ROTATED, f"the URL was rotated out at {since} by {resolved.retired_by}")
+    return resolved.account_id
+
+
+async def _device(
+    session: AsyncSession, app: web.Application, account_id: str, mac: str | None, entry: Entry
+) -> Device:
+    if mac is None:
+        raise Refused(Verdict.FILE_UNKNOWN, "the file belongs to no phone")
+    device = await devices.find(session, account_id, mac)
+    if device is None:
+        raise Refused(Verdict.MAC_UNKNOWN, "no device of this account has this MAC address")
+    entry.device_id = device.id
+    _compare(app[VENDORS], device, entry)
+    return device
+
+
+def _file(vendors: Vendors, device: Device, suffix: str) -> File:
+    vendor = vendors[device.vendor]
+    model = vendor.models.get(device.model)
+    file = vendor.file(suffix, model) if model else None
+    if file is None:
+        raise Refused(Verdict.FILE_UNKNOWN, f"a {vendor.title} {device.model} has no file of this name here")
+    return file
+
+
+def _render(app: web.Application, vendor: str, file: File, thing: Phone | Site) -> bytes:
+    return app[VENDORS][vendor].render(file, thing)
+
+
+def _served(entry: Entry, content: bytes, file: File) -> tuple[bytes, str]:
+    entry.verdict, entry.status = Verdict.SERVED, 200
+    entry.config_hash = hashlib.sha256(content).hexdigest()
+    return content, file.content_type
+
+
+def _compare(vendors: Vendors, device: Device, entry: Entry) -> None:
+    """Notes where the User-Agent speaks of another phone than the path does. It proves nothing."""
+    claims = [claim for vendor in vendors.values() if (claim := vendor.claim(entry.user_agent))]
+    if not claims:
+        return
+    claim = claims[0]
+    entry.firmware = claim.firmware
+    entry.reason = "; ".join(_differences(device, claim))
+
+
+def _differences(device: Device, claim: Claim) -> list[str]:
+    pairs = (
+        ("vendor", claim.vendor, device.vendor),
+        ("model", claim.model, device.model),
+        ("MAC", claim.mac, device.mac),
+    )
+    return [
+        f"the phone says {name} {said}, not {ours}" for name, said, ours in pairs if said not in (None, ours)
+    ]
+
+
+async def _body(request: web.Request) -> bytes | None:
+    """The body, or None when it is larger than a phone may upload."""
+    if (request.content_length or 0) > uploads.MOST:
+        return None
+    content = bytearray()
+    async for chunk in request.content.iter_any():
+        content += chunk
+        if len(content) > uploads.MOST:
+            return None
+    return bytes(content)
+
+
+def rendering(app: web.Application) -> Rendering:
+    return Rendering(app[VENDORS], app[PLATFORM], app[CONFIG].base_url, datetime.now(UTC).date())
+
+
+def _printable(text: str) -> str:
+    """At most 255 characters of what a stranger sent, fit for a log: no token, no control characters."""
+    return re.sub(r"[^\x20-\x7e]", "?", tokens.redact(text))[:255]

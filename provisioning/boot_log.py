@@ -1,0 +1,129 @@
+"""The boot log: every request that a phone made, and in plain words how it ended and why."""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from enum import StrEnum
+
+import sqlalchemy as sa
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Mapped, mapped_column
+
+from provisioning.db import Base, Database
+
+_log = logging.getLogger(__name__)
+_DELAY = 0.02  # seconds in which rows gather before they are written together
+_MOST = 10_000  # rows that wait while the database does not answer; beyond it the oldest are dropped
+
+
+class Verdict(StrEnum):
+    SERVED = "served"
+    STORED = "stored"
+    TOKEN_UNKNOWN = "token_unknown"  # noqa: S105
+    TOKEN_ROTATED = "token_rotated"  # noqa: S105
+    MAC_UNKNOWN = "mac_unknown"
+    FILE_UNKNOWN = "file_unknown"
+    FILE_ABSENT = "file_absent"
+    TOO_LARGE = "too_large"
+    RENDER_ERROR = "render_error"
+    UNAVAILABLE = "unavailable"
+
+
+@dataclass(slots=True)
+class Entry:
+    """A request as it is answered. `account_id` is None while no account is known."""
+
+    time: datetime
+    method: str
+    file: str
+    ip: str
+    user_agent: str
+    account_id: str | None = None
+    device_id: str | None = None
+    mac: str | None = None
+    generation: int | None = None
+    verdict: Verdict = Verdict.TOKEN_UNKNOWN
+    reason: str = ""
+    status: int = 404
+    bytes: int = 0
+    config_hash: str | None = None
+    firmware: str | None = None
+
+
+class Row(Base):
+    """No foreign keys: the log outlives what it speaks of, and a bare insert is several times cheaper."""
+
+    __tablename__ = "boot_log"
+    __table_args__ = (sa.Index("ix_boot_log_account_id_mac", "account_id", "mac", "id"),)
+
+    id: Mapped[int] = mapped_column(
+        sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True, autoincrement=True
+    )
+    time: Mapped[datetime]
+    account_id: Mapped[str | None]
+    device_id: Mapped[str | None]
+    mac: Mapped[str | None]
+    method: Mapped[str]
+    file: Mapped[str]
+    status: Mapped[int]
+    verdict: Mapped[str]
+    reason: Mapped[str]
+    ip: Mapped[str]
+    user_agent: Mapped[str]
+    generation: Mapped[int | None]
+    bytes: Mapped[int]
+    config_hash: Mapped[str | None]
+    firmware: Mapped[str | None]
+
+
+class BootLog:
+    """Takes entries at once and writes them in groups, so that no phone waits for its own entry."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._waiting: list[Entry] = []
+        self._wake = asyncio.Event()
+
+    def add(self, entry: Entry) -> None:
+        self._waiting.append(entry)
+        del self._waiting[:-_MOST]
+        self._wake.set()
+
+    async def flush(self) -> None:
+        """Writes what waits; on failure it goes on waiting."""
+        entries, self._waiting = self._waiting, []
+        if not entries:
+            return
+        try:
+            async with self._database.write() as session:
+                await session.execute(sa.insert(Row), [asdict(entry) for entry in entries])
+        except (SQLAlchemyError, OSError) as error:
+            _log.error("the boot log cannot be written: %s", type(error).__name__)
+            self._waiting = [*entries, *self._waiting][-_MOST:]
+            raise
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        task = asyncio.create_task(self._run())
+        try:
+            yield
+        finally:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+            with contextlib.suppress(SQLAlchemyError, OSError):
+                await self.flush()
+
+    async def _run(self) -> None:
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            await asyncio.sleep(_DELAY)
+            try:
+                await asyncio.shield(self.flush())
+            except (SQLAlchemyError, OSError):
+                await asyncio.sleep(1)
+                self._wake.set()

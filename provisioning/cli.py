@@ -1,0 +1,275 @@
+"""The command line: `provisioning serve` and the commands around it."""
+
+import argparse
+import asyncio
+import json
+import logging
+import os
+import sys
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import asdict, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from aiohttp import web
+
+import tokens
+from provisioning import accounts, activity, config, devices, samples, users
+from provisioning.accounts import General
+from provisioning.app import make_app, serve_tls
+from provisioning.config import Config
+from provisioning.db import Database
+from provisioning.devices import Rendering
+from provisioning.errors import Invalid, ProvisioningError, invalid
+from provisioning.fields import Input, Mac, check
+from provisioning.load import Loaded, add_account, load
+from provisioning.phones.options import Options
+from provisioning.phones.vendor import Vendor, load_vendors
+from provisioning.vault import open_vault
+from provisioning.virtual_phone import virtual_phone
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command; errors go to standard error, a line each, and the exit status is 1."""
+    options = _parser().parse_args(arguments)
+    try:
+        environment = config.from_environment(os.environ)
+        _log_to_stderr(environment.log_level)
+        status: int = options.run(environment, options)
+    except Invalid as error:
+        for fault in error.errors:
+            print(f"error: {fault}", file=sys.stderr)
+        return 1
+    except ProvisioningError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return status
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="provisioning", description="A provisioning server for SIP desk phones"
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    serve = commands.add_parser("serve", help="migrate the database, then serve phones")
+    serve.add_argument("--host", default="127.0.0.1")
+    serve.add_argument("--port", type=int, default=8080)
+    serve.set_defaults(run=_serve)
+
+    migrate = commands.add_parser("migrate", help="bring the database to the newest schema")
+    migrate.set_defaults(run=_migrate)
+
+    account = commands.add_parser("account", help="make accounts").add_subparsers(
+        required=True, metavar="COMMAND"
+    )
+    add = account.add_parser("add", help="a new account with its first admin; prints JSON")
+    add.add_argument("--name", required=True)
+    add.add_argument("--email", required=True)
+    add.add_argument("--timezone", default="America/New_York")
+    add.add_argument("--password")
+    add.set_defaults(run=_account_add)
+
+    load_command = commands.add_parser("load", help="load or update an account from a TOML file; prints JSON")
+    load_command.add_argument("file", type=Path)
+    load_command.set_defaults(run=_load)
+
+    demo = commands.add_parser("demo", help="load the sample account and print how to look at it")
+    demo.set_defaults(run=_demo)
+
+    rotate = commands.add_parser("rotate", help="replace an account's provisioning token; prints JSON")
+    rotate.add_argument("--email", required=True, help="the account's email")
+    rotate.set_defaults(run=_rotate)
+
+    sample = commands.add_parser("samples", help="write sample_configs/ again")
+    sample.add_argument("--check", action="store_true", help="only tell what differs, and exit 1 if it does")
+    sample.set_defaults(run=_samples)
+
+    boot = commands.add_parser("boot", help="boot a virtual phone against a provisioning URL")
+    boot.add_argument("url")
+    boot.add_argument("--mac", required=True)
+    boot.add_argument("--vendor")
+    boot.add_argument("--model")
+    boot.add_argument("--reveal", action="store_true", help="show passwords and the URL among the settings")
+    boot.set_defaults(run=_boot)
+    return parser
+
+
+def _serve(environment: Config, options: argparse.Namespace) -> int:
+    app = make_app(environment)
+    web.run_app(
+        app,
+        host=options.host,
+        port=options.port,
+        ssl_context=serve_tls(app, environment),
+        access_log=None,  # it would hold the token of every request
+        keepalive_timeout=15,  # seconds; it also bounds how slowly the headers may come
+        print=None,
+    )
+    return 0
+
+
+def _migrate(environment: Config, _options: argparse.Namespace) -> int:
+    async def run() -> None:
+        async with _database(environment):
+            pass
+
+    asyncio.run(run())
+    return 0
+
+
+def _account_add(environment: Config, options: argparse.Namespace) -> int:
+    general = check(General, {"name": options.name, "email": options.email, "timezone": options.timezone})
+
+    async def run() -> Loaded:
+        async with _database(environment) as database, database.write() as session:
+            return await add_account(session, open_vault(environment.key_file), general, options.password)
+
+    _print_json(asyncio.run(run()))
+    return 0
+
+
+def _load(environment: Config, options: argparse.Namespace) -> int:
+    loaded = asyncio.run(_load_text(environment, _text(options.file)))
+    _print_json(loaded)
+    return 0
+
+
+def _demo(environment: Config, _options: argparse.Namespace) -> int:
+    text = samples.account_file().read_text("utf-8")
+    loaded = asyncio.run(_load_text(environment, text, new_password=True))
+    print("The demo account is loaded.\n")
+    print(f"Provisioning URL  {loaded.provisioning_url}")
+    print(f"Login             {loaded.email}  password {loaded.password}")
+    print(f"Pages             {environment.base_url}/settings (not served yet)\n")
+    print("With the server running (provisioning serve), fetch a Yealink's file and a Polycom's:\n")
+    for file in samples.SHOWN:
+        print(f"  curl {loaded.provisioning_url}{file}")
+    print("\nor boot a whole phone:\n")
+    print(f"  provisioning boot {loaded.provisioning_url} --mac {samples.SHOWN[0][:12]} --model T54W\n")
+    return 0
+
+
+def _rotate(environment: Config, options: argparse.Namespace) -> int:
+    async def run() -> dict[str, object]:
+        async with _database(environment) as database, database.write() as session:
+            account = await accounts.find(session, options.email)
+            if account is None:
+                raise invalid("--email", "there is no account with this email")
+            vault = open_vault(environment.key_file)
+            token = await tokens.rotate(session, vault, account.id, actor="system")
+            await activity.record(
+                session, account.id, "token.rotate", f"account/{account.id}", actor="system",
+                detail={"generation": token.generation},
+            )  # fmt: skip
+            url = devices.provisioning_url(environment.base_url, token.text)
+            return {"account_id": account.id, "generation": token.generation, "provisioning_url": url}
+
+    print(json.dumps(asyncio.run(run()), indent=2))
+    return 0
+
+
+def _samples(_environment: Config, options: argparse.Namespace) -> int:
+    files = asyncio.run(samples.sample_files())
+    if options.check:
+        differences = samples.differences(files)
+        print("\n".join(differences) or "sample_configs is what the phones receive")
+        return 1 if differences else 0
+    samples.write(files)
+    print(f"{len(files)} files written to {samples.FOLDER}")
+    return 0
+
+
+def _boot(environment: Config, options: argparse.Namespace) -> int:
+    mac = check(_Mac, {"mac": options.mac}).mac
+    vendor = _vendor(load_vendors(environment.templates), options.vendor, mac)
+    model = vendor.models.get(options.model or vendor.data["usual_model"])
+    if model is None:
+        raise invalid("--model", f"must be one of {', '.join(vendor.models)}")
+    phone = virtual_phone(vendor, model, mac)
+    boot = asyncio.run(phone.boot(options.url))
+    for exchange in boot.exchanges:
+        size = exchange.bytes_sent if exchange.method in {"PUT", "POST"} else exchange.bytes_received
+        print(f"{exchange.method:4} {exchange.status} {size:>7} bytes  {exchange.file}")
+    print(f"\n{vendor.title} {model.name} now holds {len(phone.settings)} settings:")
+    for name, value in phone.settings:
+        print(f"  {name} = {value if options.reveal else _masked(name, value)}")
+    for problem in boot.problems:
+        print(f"problem: {problem}")
+    print("The phone came up." if boot.came_up else "The phone did NOT come up.")
+    return 0 if boot.came_up else 1
+
+
+class _Mac(Input):
+    mac: Mac
+
+
+def _vendor(vendors: Mapping[str, Vendor], name: str | None, mac: str) -> Vendor:
+    if name is not None and name not in vendors:
+        raise invalid("--vendor", f"must be one of {', '.join(vendors)}")
+    found = vendors[name] if name else next((v for v in vendors.values() if mac[:6] in v.ouis), None)
+    if found is None:
+        raise invalid("--vendor", "cannot be told from this MAC address: name it")
+    return found
+
+
+def _masked(name: str, value: str) -> str:
+    secret = "password" in name.lower() or tokens.redact(value) != value
+    return "••••••" if secret and value else value
+
+
+async def _load_text(environment: Config, text: str, *, new_password: bool = False) -> Loaded:
+    rendering = _rendering(environment)
+    async with _database(environment) as database, database.write() as session:
+        loaded = await load(session, open_vault(environment.key_file), rendering, text)
+        if new_password and loaded.password is None:
+            password = users.make_password()
+            await users.set_password(session, loaded.account_id, loaded.email, password)
+            loaded = replace(loaded, password=password)
+    for warning in loaded.warnings:
+        print(f"warning: {warning}", file=sys.stderr)
+    return loaded
+
+
+def _rendering(environment: Config) -> Rendering:
+    platform = check(Options, environment.platform_options)
+    today = datetime.now(UTC).date()
+    return Rendering(load_vendors(environment.templates), platform, environment.base_url, today)
+
+
+@asynccontextmanager
+async def _database(environment: Config) -> AsyncIterator[Database]:
+    database = Database(environment.database_url)
+    try:
+        await database.migrate()
+        yield database
+    finally:
+        await database.close()
+
+
+def _text(file: Path) -> str:
+    try:
+        return file.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise invalid(str(file), error.strerror if isinstance(error, OSError) else "is not UTF-8") from None
+
+
+def _print_json(loaded: Loaded) -> None:
+    """Without `provisioning_url` where none was generated."""
+    shown = {name: value for name, value in asdict(loaded).items() if name != "warnings"}
+    if loaded.provisioning_url is None:
+        del shown["provisioning_url"]
+    print(json.dumps(shown, indent=2))
+
+
+def _log_to_stderr(level: str) -> None:
+    """Logs to standard error; a token that some library puts into a message is cut off."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(_Redacted("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    logging.basicConfig(level=level, handlers=[handler], force=True)
+
+
+class _Redacted(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        return tokens.redact(super().format(record))

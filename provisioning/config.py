@@ -1,0 +1,93 @@
+"""What the environment sets; every value has a working default."""
+
+import ipaddress
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from provisioning.errors import invalid
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """`platform_options` are the phone options (CONTRACT §4) of the platform, not yet checked."""
+
+    database_url: str = "sqlite:///var/provisioning.db"
+    base_url: str = "http://127.0.0.1:8080"
+    key_file: Path = Path("var/keys.json")
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
+    templates: Path | None = None
+    trusted_proxies: tuple[Network, ...] = ()
+    log_level: str = "INFO"
+    platform_options: Mapping[str, object] = field(default_factory=dict)
+
+
+def from_environment(environ: Mapping[str, str]) -> Config:
+    """The configuration that `environ` sets; raises `Invalid` with the name of the variable at fault."""
+
+    def value(name: str, default: str) -> str:
+        return environ.get(f"PROVISIONING_{name}", "").strip() or default
+
+    def path(name: str) -> Path | None:
+        return Path(text) if (text := value(name, "")) else None
+
+    default = Config()
+    level = value("LOG_LEVEL", default.log_level).upper()
+    if level not in {"DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"}:
+        raise invalid("PROVISIONING_LOG_LEVEL", "must be debug, info, warning, error or critical")
+    cert, key = path("TLS_CERT"), path("TLS_KEY")
+    if (cert is None) != (key is None):
+        raise invalid("PROVISIONING_TLS_CERT", "goes with PROVISIONING_TLS_KEY: set both or neither")
+    return Config(
+        database_url=value("DATABASE_URL", default.database_url),
+        base_url=_base_url(value("BASE_URL", default.base_url)),
+        key_file=path("KEY_FILE") or default.key_file,
+        tls_cert=cert,
+        tls_key=key,
+        templates=path("TEMPLATES"),
+        trusted_proxies=tuple(_networks(value("TRUSTED_PROXIES", ""))),
+        log_level=level,
+        platform_options=_platform(path("PLATFORM_FILE") or Path("platform.toml"), environ),
+    )
+
+
+def _base_url(url: str) -> str:
+    url = url.rstrip("/")
+    # Polycom phones know no escapes in URLs and both vendors take the address as it stands.
+    if not url.startswith(("http://", "https://")) or any(c in url for c in "%?#\"'<> ") or not url.isascii():
+        raise invalid("PROVISIONING_BASE_URL", "must be http://… or https://… without query or escapes")
+    return url
+
+
+def _networks(text: str) -> list[Network]:
+    try:
+        return [ipaddress.ip_network(part) for part in text.replace(",", " ").split()]
+    except ValueError:
+        raise invalid("PROVISIONING_TRUSTED_PROXIES", "must be networks such as 10.0.0.0/8") from None
+
+
+def _platform(file: Path, environ: Mapping[str, str]) -> Mapping[str, object]:
+    """Options of `platform.toml`, and over them those named like PROVISIONING_OPTION_SIP_SERVER."""
+    options: dict[str, object] = {}
+    if file.is_file():
+        try:
+            options |= tomllib.loads(file.read_text())
+        except tomllib.TOMLDecodeError as error:
+            raise invalid(str(file), str(error)) from None
+    prefix = "PROVISIONING_OPTION_"
+    for name, text in environ.items():
+        if name.startswith(prefix):
+            options[name.removeprefix(prefix).lower()] = _toml_value(text)
+    return options
+
+
+def _toml_value(text: str) -> object:
+    """A variable's text as TOML would read it (numbers, true, lists), else as it stands."""
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text

@@ -1,0 +1,168 @@
+"""The database: the transaction that one request is, and what every table shares."""
+
+import secrets
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from importlib import resources
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import alembic.command
+import alembic.config
+import pydantic
+import sqlalchemy as sa
+from sqlalchemy import event
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
+from sqlalchemy.orm import DeclarativeBase
+
+from provisioning.errors import invalid
+
+Form = TypeVar("Form", bound=pydantic.BaseModel)
+
+ALPHABET: Final = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base 32: no i l o u
+_MIGRATION_LOCK: Final = 0x70726F76  # any number that no other program on the database takes
+
+
+class Time(sa.TypeDecorator[datetime]):
+    """A moment in UTC; SQLite has no zones and keeps it bare."""
+
+    impl = sa.DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: sa.Dialect) -> datetime | None:
+        if value is None:
+            return None
+        utc = value.astimezone(UTC)
+        return utc.replace(tzinfo=None) if dialect.name == "sqlite" else utc
+
+    def process_result_value(self, value: datetime | None, dialect: sa.Dialect) -> datetime | None:
+        return value and (value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC))
+
+
+class Base(DeclarativeBase):
+    """What every table shares: the names of constraints are the same on every database."""
+
+    metadata = sa.MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "ck": "ck_%(table_name)s_%(constraint_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+    type_annotation_map = {  # noqa: RUF012
+        datetime: Time,
+        # None is stored as SQL's NULL, not as JSON's null.
+        dict[str, Any]: sa.JSON(none_as_null=True),
+        list[Any]: sa.JSON(none_as_null=True),
+    }
+
+
+def new_id(kind: str) -> str:
+    """`kind` and 26 characters: 48 bit of milliseconds, so that ids sort by age, and 80 random ones."""
+    number = (time.time_ns() // 1_000_000) << 80 | secrets.randbits(80)
+    return f"{kind}_" + "".join(ALPHABET[number >> shift & 31] for shift in range(125, -5, -5))
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
+
+
+class Database:
+    """Two ways in: `read` sees one snapshot and cannot write, `write` is one transaction.
+
+    On SQLite writers queue for one connection and begin at once, since a transaction that reads first
+    and then wants to write fails when another wrote in between.
+    """
+
+    def __init__(self, url: str) -> None:
+        scheme, _, rest = url.partition("://")
+        if scheme == "sqlite":
+            self._readers, self._writers = _sqlite(rest.removeprefix("/"))
+        elif scheme in {"postgresql", "postgres"}:
+            self._readers, self._writers = _postgresql(rest)
+        else:
+            raise invalid("PROVISIONING_DATABASE_URL", "must be sqlite:///FILE or postgresql://…")
+
+    @asynccontextmanager
+    async def read(self) -> AsyncIterator[AsyncSession]:
+        async with AsyncSession(self._readers, expire_on_commit=False) as session:
+            yield session
+
+    @asynccontextmanager
+    async def write(self) -> AsyncIterator[AsyncSession]:
+        """Committed when the block ends, rolled back when it raises."""
+        async with AsyncSession(self._writers, expire_on_commit=False) as session, session.begin():
+            yield session
+
+    async def migrate(self) -> None:
+        """Brings the schema to the newest version; safe when several servers start at once."""
+        async with self._writers.begin() as connection:
+            if connection.dialect.name == "postgresql":
+                await connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_MIGRATION_LOCK)))
+            await connection.run_sync(_upgrade)
+
+    async def close(self) -> None:
+        await self._readers.dispose()
+        await self._writers.dispose()
+
+
+def _sqlite(file: str) -> tuple[AsyncEngine, AsyncEngine]:
+    Path(file).parent.mkdir(parents=True, exist_ok=True)
+    url = sa.URL.create("sqlite+aiosqlite", database=file)
+    readers = create_async_engine(url, pool_size=4, max_overflow=4)
+    writers = create_async_engine(url, pool_size=1, max_overflow=0)
+    _on_sqlite(readers, "BEGIN", ("query_only = ON",))
+    # With synchronous=NORMAL a power cut may undo a rotation that was answered.
+    _on_sqlite(writers, "BEGIN IMMEDIATE", ("synchronous = FULL",))
+    return readers, writers
+
+
+def _on_sqlite(engine: AsyncEngine, begin: str, pragmas: tuple[str, ...]) -> None:
+    @event.listens_for(engine.sync_engine, "connect")
+    def connected(connection: Any, _record: object) -> None:
+        connection.isolation_level = None  # the driver is not to begin transactions of its own
+        cursor = connection.cursor()
+        for pragma in ("busy_timeout = 10000", "journal_mode = WAL", "foreign_keys = ON", *pragmas):
+            cursor.execute(f"PRAGMA {pragma}")
+        cursor.close()
+
+    @event.listens_for(engine.sync_engine, "begin")
+    def begun(connection: sa.Connection) -> None:
+        connection.exec_driver_sql(begin)
+
+
+def _postgresql(rest: str) -> tuple[AsyncEngine, AsyncEngine]:
+    url = f"postgresql+asyncpg://{rest}"
+    writers = create_async_engine(url, pool_size=5, max_overflow=5, pool_pre_ping=True)
+    # A read is one snapshot: a body never mixes what two transactions wrote.
+    readers = create_async_engine(
+        url,
+        pool_size=5,
+        max_overflow=5,
+        pool_pre_ping=True,
+        isolation_level="REPEATABLE READ",
+        execution_options={"postgresql_readonly": True},
+    )
+    return readers, writers
+
+
+def _upgrade(connection: sa.Connection) -> None:
+    config = alembic.config.Config()
+    config.set_main_option("script_location", str(resources.files("provisioning") / "migrations"))
+    config.attributes["connection"] = connection
+    alembic.command.upgrade(config, "head")
+
+
+def values(row: Base, form: type[Form]) -> Form:
+    """The part of a row that `form` describes."""
+    return form.model_validate({name: getattr(row, name) for name in form.model_fields})
+
+
+def assign(row: Base, form: pydantic.BaseModel) -> None:
+    """Writes a checked form into the columns of its fields' names."""
+    for name, value in form.model_dump(mode="json").items():
+        setattr(row, name, value)

@@ -1,0 +1,278 @@
+"""Devices: the phones of an account, and all that one of them is to know when it boots."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Annotated, Any
+
+import sqlalchemy as sa
+from pydantic import AfterValidator, Field
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import Mapped, mapped_column
+
+from button_templates import library
+from button_templates.layout import Button, Buttons, restored, stored
+from provisioning import accounts, extensions, locations, uploads
+from provisioning.db import Base, new_id, now
+from provisioning.errors import Invalid, NotFound, RenderError, invalid
+from provisioning.fields import Input, Mac, Text, one_line
+from provisioning.phones.options import Options, resolve
+from provisioning.phones.phone import Line, Phone, Site
+from provisioning.phones.vendor import Vendor, absorbed
+from provisioning.vault import Vault
+
+Vendors = Mapping[str, Vendor]
+
+
+class DeviceForm(Input):
+    """`vendor` None is told from the MAC. `expansion` names the type of the modules where a model takes
+    several; `lines` are ids of extensions in order; an override replaces the template's button."""
+
+    mac: Mac
+    vendor: str | None = None
+    model: Text
+    expansion: Text | None = None
+    name: Annotated[str, Field(max_length=100), AfterValidator(one_line)] = ""
+    location_id: str | None = None
+    lines: Annotated[list[str], Field(default_factory=list)]
+    button_template_id: str | None = None
+    button_overrides: Buttons = ()
+    options: Annotated[Options, Field(default_factory=Options)]
+
+
+class Row(Base):
+    __tablename__ = "devices"
+    __table_args__ = (sa.UniqueConstraint("account_id", "mac"),)
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    account_id: Mapped[str] = mapped_column(sa.ForeignKey("accounts.id", ondelete="CASCADE"))
+    mac: Mapped[str]
+    vendor: Mapped[str]
+    model: Mapped[str]
+    expansion: Mapped[str | None]
+    name: Mapped[str]
+    location_id: Mapped[str | None] = mapped_column(sa.ForeignKey("locations.id"), index=True)
+    button_template_id: Mapped[str | None] = mapped_column(sa.ForeignKey("button_templates.id"), index=True)
+    button_overrides: Mapped[list[Any]]
+    options: Mapped[dict[str, Any]]
+    created_at: Mapped[datetime]
+
+
+class LineRow(Base):
+    """A line of a device; `index` from 1 is the phone's account or registration number."""
+
+    __tablename__ = "device_lines"
+
+    device_id: Mapped[str] = mapped_column(sa.ForeignKey("devices.id", ondelete="CASCADE"), primary_key=True)
+    index: Mapped[int] = mapped_column(primary_key=True)
+    extension_id: Mapped[str] = mapped_column(sa.ForeignKey("extensions.id"), index=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    id: str
+    account_id: str
+    mac: str
+    vendor: str
+    model: str
+    expansion: str | None
+    name: str
+    location_id: str | None
+    lines: tuple[str, ...]
+    button_template_id: str | None
+    button_overrides: tuple[Button, ...]
+    options: Options
+
+
+@dataclass(frozen=True, slots=True)
+class Rendering:
+    """What a phone's files depend on besides the account: the platform's options, our address, the day."""
+
+    vendors: Vendors
+    platform: Options
+    base_url: str
+    today: date
+
+
+async def add(session: AsyncSession, vendors: Vendors, account_id: str, form: DeviceForm) -> Device:
+    row = Row(id=new_id("dev"), account_id=account_id, mac=form.mac, created_at=now())
+    return await _write(session, vendors, row, form)
+
+
+async def update(
+    session: AsyncSession, vendors: Vendors, account_id: str, device_id: str, form: DeviceForm
+) -> Device:
+    return await _write(session, vendors, await _row(session, account_id, device_id), form)
+
+
+async def find(session: AsyncSession, account_id: str, mac: str) -> Device | None:
+    row = await session.scalar(sa.select(Row).where(Row.account_id == account_id, Row.mac == mac))
+    return await _device(session, row) if row else None
+
+
+async def list_all(session: AsyncSession, account_id: str) -> list[Device]:
+    rows = await session.scalars(sa.select(Row).where(Row.account_id == account_id).order_by(Row.id))
+    return [await _device(session, row) for row in rows.all()]
+
+
+async def gather(
+    session: AsyncSession, vault: Vault, rendering: Rendering, device: Device, token: str
+) -> Phone:
+    """The device as one value, its URL with this token. Raises `RenderError` when something is missing."""
+    account = await accounts.get(session, device.account_id)
+    place = await locations.get(session, account.id, device.location_id) if device.location_id else None
+    template = (
+        (await library.get(session, account.id, device.button_template_id)).buttons
+        if device.button_template_id
+        else ()
+    )
+    held = await extensions.with_passwords(session, vault, account.id, device.lines)
+    vendor = rendering.vendors[device.vendor]
+    model = vendor.models.get(device.model)
+    if model is None:
+        raise RenderError(f"{device.model} is not among the models of {vendor.title}")
+    options = resolve(rendering.platform, account.options, device.options)
+    if options.sip_server is None:
+        raise RenderError("the phone option sip_server is set neither for the phone nor above it")
+    zone = options.timezone or (place and place.form.timezone) or account.general.timezone
+    return vendor.phone(
+        mac=device.mac,
+        model=model,
+        expansion=device.expansion,
+        lines=[
+            Line(index, e.number, e.display_name, e.sip_username, password, e.voicemail_enabled)
+            for index, (e, password) in enumerate(held, start=1)
+        ],
+        template=template,
+        overrides=device.button_overrides,
+        extension_length=account.telephony.extension_length,
+        options=options,
+        zone=zone,
+        today=rendering.today,
+        admin_password=await accounts.admin_password(session, vault, account.id),
+        url=provisioning_url(rendering.base_url, token),
+        contacts=await _contacts(session, vendor, device),
+    )
+
+
+async def gather_site(session: AsyncSession, rendering: Rendering, account_id: str, url: str) -> Site:
+    """What all phones of the account share."""
+    account = await accounts.get(session, account_id)
+    return Site(url, resolve(rendering.platform, account.options))
+
+
+async def files(
+    session: AsyncSession, rendering: Rendering, device: Device, phone: Phone
+) -> Mapping[str, bytes]:
+    """Every file that the phone may be served now, by name."""
+    vendor = rendering.vendors[device.vendor]
+    site = await gather_site(session, rendering, device.account_id, phone.url)
+    return {
+        name: vendor.render(file, phone if own else site)
+        for name, file, own in vendor.file_names(device.mac, phone.model)
+    }
+
+
+def provisioning_url(base_url: str, token: str) -> str:
+    return f"{base_url}/p/{token}/"
+
+
+async def _write(session: AsyncSession, vendors: Vendors, row: Row, form: DeviceForm) -> Device:
+    vendor = _vendor(vendors, form)
+    _check_model(vendor, form)
+    await _check_references(session, row, form)
+    row.mac, row.vendor, row.model, row.expansion = form.mac, vendor.name, form.model, form.expansion
+    row.name, row.location_id, row.button_template_id = form.name, form.location_id, form.button_template_id
+    row.button_overrides = stored(form.button_overrides)
+    row.options = form.options.model_dump(mode="json", exclude_none=True)
+    session.add(row)
+    await session.flush()
+    await session.execute(sa.delete(LineRow).where(LineRow.device_id == row.id))
+    session.add_all(LineRow(device_id=row.id, index=i, extension_id=e) for i, e in enumerate(form.lines, 1))
+    await session.flush()
+    return await _device(session, row)
+
+
+def _vendor(vendors: Vendors, form: DeviceForm) -> Vendor:
+    if form.vendor is not None:
+        if form.vendor not in vendors:
+            raise invalid("vendor", f"must be one of {', '.join(vendors)}")
+        return vendors[form.vendor]
+    for vendor in vendors.values():
+        if form.mac[:6] in vendor.ouis:
+            return vendor
+    raise invalid("vendor", "cannot be told from this MAC address: name it")
+
+
+def _check_model(vendor: Vendor, form: DeviceForm) -> None:
+    model = vendor.models.get(form.model)
+    if model is None:
+        raise invalid("model", f"is not among the models of {vendor.title}: {', '.join(vendor.models)}")
+    names = [expansion.name for expansion in model.expansions]
+    if form.expansion is not None and form.expansion not in names:
+        raise invalid("expansion", f"{model.name} takes {' or '.join(names) or 'no expansion modules'}")
+    if len(form.lines) > model.lines:
+        raise invalid("lines", f"{model.name} holds {model.lines} at most, these are {len(form.lines)}")
+    if len(set(form.lines)) != len(form.lines):
+        raise invalid("lines", "names an extension twice")
+
+
+async def _check_references(session: AsyncSession, row: Row, form: DeviceForm) -> None:
+    namesake = await session.scalar(
+        sa.select(Row.id).where(Row.account_id == row.account_id, Row.mac == form.mac, Row.id != row.id)
+    )
+    if namesake:
+        raise invalid("mac", "another device of the account has this MAC address")
+    faults: list[Invalid] = []
+    try:
+        if form.location_id:
+            await locations.get(session, row.account_id, form.location_id)
+    except NotFound as error:
+        faults.append(invalid("location_id", str(error)))
+    try:
+        if form.button_template_id:
+            await library.get(session, row.account_id, form.button_template_id)
+    except NotFound as error:
+        faults.append(invalid("button_template_id", str(error)))
+    known = await extensions.known(session, row.account_id, form.lines)
+    faults += [
+        invalid(f"lines[{index}]", "there is no such extension")
+        for index, extension in enumerate(form.lines)
+        if extension not in known
+    ]
+    if faults:
+        raise Invalid(error for fault in faults for error in fault.errors)
+
+
+async def _contacts(session: AsyncSession, vendor: Vendor, device: Device) -> Sequence[Mapping[str, str]]:
+    for suffix, file in vendor.files.items():
+        if file.element and (content := await uploads.read(session, device.id, suffix)):
+            return absorbed(file.element, content)
+    return ()
+
+
+async def _row(session: AsyncSession, account_id: str, device_id: str) -> Row:
+    row = await session.get(Row, device_id)
+    if row is None or row.account_id != account_id:
+        raise NotFound("there is no such device")
+    return row
+
+
+async def _device(session: AsyncSession, row: Row) -> Device:
+    lines = await session.scalars(
+        sa.select(LineRow.extension_id).where(LineRow.device_id == row.id).order_by(LineRow.index)
+    )
+    return Device(
+        row.id,
+        row.account_id,
+        row.mac,
+        row.vendor,
+        row.model,
+        row.expansion,
+        row.name,
+        row.location_id,
+        tuple(lines),
+        row.button_template_id,
+        restored(row.button_overrides),
+        Options.model_validate(row.options),
+    )

@@ -1,0 +1,142 @@
+"""Extensions: the internal numbers of an account, and the credentials with which phones register them."""
+
+import secrets
+import string
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated
+
+import sqlalchemy as sa
+from pydantic import Field
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import Mapped, mapped_column
+
+from provisioning.db import Base, new_id, now
+from provisioning.errors import NotFound, invalid
+from provisioning.fields import Input, SipPassword, SipUsername, Text
+from provisioning.phones.phone import EMERGENCY_NUMBERS
+from provisioning.vault import Vault
+
+
+class ExtensionForm(Input):
+    """`sip_username` None is the number; `sip_password` None keeps what is stored, or makes one."""
+
+    number: Annotated[str, Field(pattern=r"^[0-9]{1,10}$")]
+    display_name: Text
+    sip_username: SipUsername | None = None
+    sip_password: SipPassword | None = Field(default=None, repr=False)
+    voicemail_enabled: bool = True
+
+
+class Row(Base):
+    __tablename__ = "extensions"
+    __table_args__ = (
+        sa.UniqueConstraint("account_id", "number"),
+        sa.UniqueConstraint("account_id", "sip_username"),
+    )
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    account_id: Mapped[str] = mapped_column(sa.ForeignKey("accounts.id", ondelete="CASCADE"))
+    number: Mapped[str]
+    display_name: Mapped[str]
+    sip_username: Mapped[str]
+    sip_password: Mapped[bytes]
+    voicemail_enabled: Mapped[bool]
+    created_at: Mapped[datetime]
+
+
+@dataclass(frozen=True, slots=True)
+class Extension:
+    id: str
+    number: str
+    display_name: str
+    sip_username: str
+    voicemail_enabled: bool
+
+
+async def add(
+    session: AsyncSession, vault: Vault, account_id: str, form: ExtensionForm, *, length: int
+) -> Extension:
+    """A new extension; its number has exactly `length` digits, the account's extension length."""
+    if len(form.number) != length:
+        raise invalid("number", f"must have {length} digits, the account's extension length")
+    for emergency in EMERGENCY_NUMBERS:
+        # Phones send these at once, so that nothing longer that begins like them can be dialled.
+        if form.number.startswith(emergency):
+            raise invalid("number", f"must not begin with the emergency number {emergency}")
+    row = Row(id=new_id("ext"), account_id=account_id, number=form.number, created_at=now())
+    row.sip_password = _seal(vault, row, _make_password())
+    return await _write(session, vault, row, form)
+
+
+async def update(
+    session: AsyncSession, vault: Vault, account_id: str, extension_id: str, form: ExtensionForm
+) -> Extension:
+    row = await _row(session, account_id, extension_id)
+    if form.number != row.number:
+        raise invalid("number", "cannot be changed; make a new extension")
+    return await _write(session, vault, row, form)
+
+
+async def find(session: AsyncSession, account_id: str, number: str) -> Extension | None:
+    row = await session.scalar(sa.select(Row).where(Row.account_id == account_id, Row.number == number))
+    return _extension(row) if row else None
+
+
+async def known(session: AsyncSession, account_id: str, ids: Sequence[str]) -> frozenset[str]:
+    """Those of `ids` that are extensions of the account."""
+    found = await session.scalars(sa.select(Row.id).where(Row.account_id == account_id, Row.id.in_(ids)))
+    return frozenset(found)
+
+
+async def with_passwords(
+    session: AsyncSession, vault: Vault, account_id: str, ids: Sequence[str]
+) -> list[tuple[Extension, str]]:
+    """The extensions of these ids, in their order, each with its SIP password."""
+    found = await session.scalars(sa.select(Row).where(Row.account_id == account_id, Row.id.in_(ids)))
+    rows = {row.id: row for row in found}
+    return [(_extension(rows[i]), vault.open(rows[i].sip_password, *_where(rows[i]))) for i in ids]
+
+
+async def _write(session: AsyncSession, vault: Vault, row: Row, form: ExtensionForm) -> Extension:
+    username = form.sip_username or form.number
+    same = sa.or_(Row.number == form.number, Row.sip_username == username)
+    clash = await session.scalar(
+        sa.select(Row).where(Row.account_id == row.account_id, Row.id != row.id, same).limit(1)
+    )
+    if clash and clash.number == form.number:
+        raise invalid("number", "another extension has this number")
+    if clash:
+        raise invalid("sip_username", f"extension {clash.number} has this SIP user name")
+    row.display_name, row.voicemail_enabled = form.display_name, form.voicemail_enabled
+    row.sip_username = username
+    if form.sip_password:
+        row.sip_password = _seal(vault, row, form.sip_password)
+    session.add(row)
+    await session.flush()
+    return _extension(row)
+
+
+async def _row(session: AsyncSession, account_id: str, extension_id: str) -> Row:
+    row = await session.get(Row, extension_id)
+    if row is None or row.account_id != account_id:
+        raise NotFound("there is no such extension")
+    return row
+
+
+def _make_password() -> str:
+    """24 letters and digits, 142 bit."""
+    return "".join(secrets.choice(string.ascii_letters + string.digits) for _ in range(24))
+
+
+def _seal(vault: Vault, row: Row, password: str) -> bytes:
+    return vault.seal(password, *_where(row))
+
+
+def _where(row: Row) -> tuple[str, ...]:
+    return "extensions", "sip_password", row.account_id, row.id
+
+
+def _extension(row: Row) -> Extension:
+    return Extension(row.id, row.number, row.display_name, row.sip_username, row.voicemail_enabled)

@@ -1,0 +1,221 @@
+"""Loads an account file: the account and all that belongs to it are made or updated, or nothing is."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+import tokens
+from button_templates import library
+from button_templates.library import TemplateForm
+from provisioning import account_file, accounts, activity, api_keys, devices, extensions, locations, users
+from provisioning.account_file import AccountFile, DevicePart, TemplatePart
+from provisioning.accounts import EmergencyRecipients, General
+from provisioning.devices import Device, DeviceForm, Rendering
+from provisioning.errors import FieldError, Invalid, RenderError, invalid
+from provisioning.extensions import ExtensionForm
+from provisioning.locations import LocationForm
+from provisioning.vault import Vault
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """`password` and `api_key` are None where the account was there before: they are shown once."""
+
+    account_id: str
+    email: str
+    password: str | None = field(repr=False)
+    api_key: str | None = field(repr=False)
+    provisioning_url: str | None = field(default=None, repr=False)
+    warnings: tuple[str, ...] = ()
+
+
+async def add_account(
+    session: AsyncSession, vault: Vault, general: General, password: str | None = None
+) -> Loaded:
+    """A new account with its first admin and an API key. Raises `Conflict` when the email is taken."""
+    password = password or users.make_password()
+    account = await accounts.add(session, vault, general)
+    await users.add(
+        session, account.id, email=general.email, name=general.name, role="admin", password=password
+    )
+    api_key = await api_keys.add(session, vault, account.id, name="first", role="admin")
+    await activity.record(session, account.id, "account.create", f"account/{account.id}", actor="system")
+    return Loaded(account.id, general.email, password, api_key)
+
+
+async def load(
+    session: AsyncSession, vault: Vault, rendering: Rendering, text: str, *, token: str | None = None
+) -> Loaded:
+    """Loads an account file in the caller's transaction. Raises `Invalid` with every fault and its line.
+
+    What the file names is made or updated (an account by its email, locations and templates by name,
+    extensions by number, devices by MAC); what it does not name stays as it is. `token` fixes the
+    text of the first provisioning token, for samples whose bytes must repeat.
+    """
+    try:
+        file = account_file.read(text)
+        loaded = await _account(session, vault, file)
+        faults = await _Parts(session, vault, rendering, loaded.account_id).write(file)
+        if faults:
+            raise Invalid(faults)
+        current = await tokens.current(session, vault, loaded.account_id) or await tokens.generate(
+            session, vault, loaded.account_id, actor="system", token=token
+        )
+        warnings = await _try_all(session, vault, rendering, loaded.account_id, current.text, file)
+    except Invalid as error:
+        raise account_file.placed(error, text) from None
+    await activity.record(
+        session, loaded.account_id, "account.load", f"account/{loaded.account_id}", actor="system"
+    )
+    url = devices.provisioning_url(rendering.base_url, current.text)
+    return replace(loaded, provisioning_url=url, warnings=tuple(warnings))
+
+
+async def _account(session: AsyncSession, vault: Vault, file: AccountFile) -> Loaded:
+    general = General.model_validate({name: getattr(file.account, name) for name in General.model_fields})
+    found = await accounts.find(session, general.email)
+    if found:
+        loaded = Loaded(found.id, general.email, None, None)
+        await accounts.set_general(session, found.id, general)
+    else:
+        loaded = await add_account(session, vault, general)
+    account_id = loaded.account_id
+    await accounts.set_telephony(session, account_id, file.telephony)
+    await accounts.set_options(session, account_id, file.options)
+    recipients = EmergencyRecipients(emails=file.account.emergency_recipients)
+    await accounts.set_emergency_recipients(session, account_id, recipients)
+    if file.account.admin_password:
+        await accounts.set_admin_password(session, vault, account_id, file.account.admin_password)
+    return loaded
+
+
+class _Parts:
+    """Writes the parts of a file in the order in which they refer to each other, and collects the faults."""
+
+    def __init__(self, session: AsyncSession, vault: Vault, rendering: Rendering, account_id: str) -> None:
+        self._session, self._vault, self._rendering = session, vault, rendering
+        self._account_id = account_id
+        self._faults: list[FieldError] = []
+
+    async def write(self, file: AccountFile) -> list[FieldError]:
+        for index, location in enumerate(file.locations):
+            with collected(self._faults, f"locations[{index}]"):
+                await self._location(location)
+        for index, extension in enumerate(file.extensions):
+            with collected(self._faults, f"extensions[{index}]"):
+                await self._extension(extension, file.telephony.extension_length)
+        for index, template in enumerate(file.button_templates):
+            with collected(self._faults, f"button_templates[{index}]"):
+                await self._template(template)
+        # A device would only repeat the faults of what it refers to.
+        for index, device in enumerate(() if self._faults else file.devices):
+            with collected(self._faults, f"devices[{index}]"):
+                await self._device(device)
+        return self._faults
+
+    async def _location(self, form: LocationForm) -> None:
+        if found := await locations.find(self._session, self._account_id, form.name):
+            await locations.update(self._session, self._account_id, found.id, form)
+        else:
+            await locations.add(self._session, self._account_id, form)
+
+    async def _extension(self, form: ExtensionForm, length: int) -> None:
+        if found := await extensions.find(self._session, self._account_id, form.number):
+            await extensions.update(self._session, self._vault, self._account_id, found.id, form)
+        else:
+            await extensions.add(self._session, self._vault, self._account_id, form, length=length)
+
+    async def _template(self, part: TemplatePart) -> None:
+        form = _with_starter(part)
+        if found := await library.find(self._session, self._account_id, form.name):
+            await library.update(self._session, self._account_id, found.id, form)
+        else:
+            await library.add(self._session, self._account_id, form)
+
+    async def _device(self, part: DevicePart) -> None:
+        form = DeviceForm(
+            mac=part.mac,
+            vendor=part.vendor,
+            model=part.model,
+            expansion=part.expansion,
+            name=part.name,
+            location_id=await self._location_id(part.location),
+            lines=[await self._line(index, number) for index, number in enumerate(part.lines)],
+            button_template_id=await self._template_id(part.button_template),
+            button_overrides=part.button_overrides,
+            options=part.options,
+        )
+        if found := await devices.find(self._session, self._account_id, form.mac):
+            await devices.update(self._session, self._rendering.vendors, self._account_id, found.id, form)
+        else:
+            await devices.add(self._session, self._rendering.vendors, self._account_id, form)
+
+    async def _location_id(self, name: str | None) -> str | None:
+        if name is None:
+            return None
+        if found := await locations.find(self._session, self._account_id, name):
+            return found.id
+        raise invalid("location", "there is no location of this name")
+
+    async def _template_id(self, name: str | None) -> str | None:
+        if name is None:
+            return None
+        if found := await library.find(self._session, self._account_id, name):
+            return found.id
+        raise invalid("button_template", "there is no button template of this name")
+
+    async def _line(self, index: int, number: str) -> str:
+        if found := await extensions.find(self._session, self._account_id, number):
+            return found.id
+        raise invalid(f"lines[{index}]", "there is no extension of this number")
+
+
+def _with_starter(part: TemplatePart) -> TemplateForm:
+    """The template of the file; its buttons replace those of its starter, slot by slot."""
+    starters = library.starters()
+    if part.starter is not None and part.starter not in starters:
+        raise invalid("starter", f"must be one of {', '.join(starters)}")
+    shipped = starters[part.starter].buttons if part.starter else ()
+    buttons = {button.slot: button for button in (*shipped, *part.buttons)}
+    return TemplateForm(name=part.name, description=part.description, buttons=tuple(buttons.values()))
+
+
+async def _try_all(
+    session: AsyncSession, vault: Vault, rendering: Rendering, account_id: str, token: str, file: AccountFile
+) -> list[str]:
+    """Renders every file of every phone once, so that no phone is the first to meet a fault."""
+    faults: list[FieldError] = []
+    warnings: list[str] = []
+    places = {device.mac: f"devices[{index}]" for index, device in enumerate(file.devices)}
+    for device in await devices.list_all(session, account_id):
+        with collected(faults, places.get(device.mac, f"device {device.mac}")):
+            warnings += await _try(session, vault, rendering, device, token)
+    if faults:
+        raise Invalid(faults)
+    return warnings
+
+
+async def _try(
+    session: AsyncSession, vault: Vault, rendering: Rendering, device: Device, token: str
+) -> list[str]:
+    phone = await devices.gather(session, vault, rendering, device, token)
+    for key in phone.refused:
+        # A slot that the model lacks is a slip of the file; a type that it lacks is only reported.
+        if why := phone.face.misfit((key.module, key.position)):
+            part = "button_template" if key.source == "template" else "button_overrides"
+            raise invalid(part, f"module {key.module} position {key.position}: {why}")
+    await devices.files(session, rendering, device, phone)
+    return [f"{device.mac} ({device.model}): {warning}" for warning in phone.warnings]
+
+
+@contextmanager
+def collected(faults: list[FieldError], path: str) -> Iterator[None]:
+    """Notes the faults of one part under its path, so that one run names those of all parts."""
+    try:
+        yield
+    except Invalid as error:
+        faults += error.under(path).errors
+    except RenderError as error:
+        faults.append(FieldError(path, str(error)))

@@ -1,0 +1,150 @@
+"""What all virtual phones share: a boot, and the lines, keys and settings that a phone holds after it."""
+
+import re
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Literal, Protocol
+
+import aiohttp
+
+from provisioning.phones.phone import EMERGENCY_NUMBERS, Expansion, Model
+from provisioning.virtual_phone.digit_map import Dialled
+from provisioning.virtual_phone.http import Exchange, Problems, Wire
+
+Transport = Literal["udp", "tcp", "tls", "dns"]
+Srtp = Literal["off", "optional", "required"]
+Slot = tuple[int, int]
+
+_SECRET = re.compile(r"password|passwd|pin$|server\.url|servername|encryption\.key|aes_key", re.IGNORECASE)
+
+
+class Maker(Protocol):
+    """As much of a vendor as a virtual phone needs."""
+
+    @property
+    def name(self) -> str: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Boot:
+    """One boot. `applied` are the files that were not the same as in the boot before."""
+
+    exchanges: tuple[Exchange, ...]
+    problems: tuple[str, ...]
+    came_up: bool
+    applied: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class HeldLine:
+    """A line that the phone holds; it registers when it knows who, where and the password."""
+
+    index: int
+    label: str
+    display_name: str
+    user: str
+    auth_user: str
+    password: str = field(repr=False)
+    servers: tuple[tuple[str, int], ...]
+    transport: Transport
+    srtp: Srtp
+
+    @property
+    def registers(self) -> bool:
+        return bool(self.user and self.password and self.servers)
+
+
+@dataclass(frozen=True, slots=True)
+class HeldKey:
+    """A key that the phone shows. `type` is ours where it can be told, else the vendor's own word."""
+
+    type: str
+    label: str
+    value: str
+    line: int
+
+
+class VirtualPhone(ABC):
+    """A phone of one vendor with its memory: what one boot leaves behind, the next one finds."""
+
+    def __init__(
+        self, model: Model, mac: str, *, firmware: str | None = None, expansion: str | None = None
+    ) -> None:
+        self.model = model
+        self.mac = mac
+        self.firmware = firmware or self.usual_firmware(model)
+        self.expansion: Expansion | None = next(
+            (e for e in model.expansions if expansion in (None, e.name)), None
+        )
+        self.applied: tuple[str, ...] = ()
+        self._booted_from = ""
+
+    async def boot(self, url: str, *, connector: aiohttp.BaseConnector | None = None) -> Boot:
+        """Boots from the provisioning URL. `connector` is another way to its server, or other trust in it."""
+        problems = Problems()
+        self._booted_from, self.applied = url, ()
+        async with aiohttp.ClientSession(
+            connector=connector or aiohttp.TCPConnector(force_close=True),
+            auto_decompress=False,
+            timeout=aiohttp.ClientTimeout(total=30),
+            cookie_jar=aiohttp.DummyCookieJar(),
+        ) as session:
+            wire = Wire(session, url, problems)
+            had = await self._fetch(wire)
+        if had:
+            self._inspect(problems)
+        stays = _same_address(self.provisioning_url(), url)
+        if not stays:
+            problems.add("the address that the phone was told is not the one that it booted from")
+        came_up = had and stays and any(line.registers for line in self.lines())
+        return Boot(tuple(wire.exchanges), problems.all(), came_up, self.applied)
+
+    def masked_settings(self) -> tuple[tuple[str, str], ...]:
+        """The settings for people: passwords and the address with its token are not shown."""
+        return tuple((name, "***" if _SECRET.search(name) else value) for name, value in self.settings)
+
+    def _inspect(self, problems: Problems) -> None:
+        for number in EMERGENCY_NUMBERS:
+            if self.dials(number) != "at once":
+                problems.add(f"{number} is not dialled at once")
+
+    @staticmethod
+    @abstractmethod
+    def usual_firmware(model: Model) -> str: ...
+
+    @abstractmethod
+    async def _fetch(self, wire: Wire) -> bool:
+        """Asks for all files and takes them in; whether there was any configuration."""
+
+    @property
+    @abstractmethod
+    def settings(self) -> tuple[tuple[str, str], ...]:
+        """What the phone holds now, in the order in which it was told; a name may be there more than once."""
+
+    @abstractmethod
+    def lines(self) -> list[HeldLine]: ...
+
+    @abstractmethod
+    def keys(self) -> dict[Slot, HeldKey]:
+        """The keys by module and position; free slots are left out."""
+
+    @abstractmethod
+    def admin_password(self) -> str: ...
+
+    @abstractmethod
+    def provisioning_url(self) -> str:
+        """Where the phone will boot from next."""
+
+    @abstractmethod
+    def utc_offset(self, at: datetime) -> int:
+        """What the phone's clock is ahead of UTC at `at`, in seconds, by what it was told alone."""
+
+    @abstractmethod
+    def dials(self, number: str) -> Dialled:
+        """What the digit map makes of `number` as it is typed."""
+
+
+def _same_address(told: str, used: str) -> bool:
+    # A last slash is no other place: at worst the phone stores the address once more.
+    return told.rstrip("/") == used.rstrip("/")

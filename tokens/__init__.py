@@ -1,0 +1,16 @@
+"""Provisioning tokens: the secret in the URL that an account's phones boot against."""
+
+from tokens.table import Resolved, Token, current, generate, resolve, rotate
+from tokens.text import is_well_formed, make, redact
+
+__all__ = [
+    "Resolved",
+    "Token",
+    "current",
+    "generate",
+    "is_well_formed",
+    "make",
+    "redact",
+    "resolve",
+    "rotate",
+]
