@@ -147,7 +147,7 @@ def _demo(environment: Config, _options: argparse.Namespace) -> int:
     for file in samples.SHOWN:
         print(f"  curl {loaded.provisioning_url}{file}")
     print("\nor boot a whole phone:\n")
-    print(f"  provisioning boot {loaded.provisioning_url} --mac {samples.SHOWN[0][:12]} --model T54W\n")
+    print(f"  {sys.argv[0]} boot {loaded.provisioning_url} --mac {samples.SHOWN[0][:12]} --model T54W\n")
     return 0
 
 
@@ -192,9 +192,10 @@ def _boot(environment: Config, options: argparse.Namespace) -> int:
     for exchange in boot.exchanges:
         size = exchange.bytes_sent if exchange.method in {"PUT", "POST"} else exchange.bytes_received
         print(f"{exchange.method:4} {exchange.status} {size:>7} bytes  {exchange.file}")
-    print(f"\n{vendor.title} {model.name} now holds {len(phone.settings)} settings:")
-    for name, value in phone.settings:
-        print(f"  {name} = {value if options.reveal else _masked(name, value)}")
+    settings = phone.settings if options.reveal else phone.masked_settings()
+    print(f"\n{vendor.title} {model.name} now holds {len(settings)} settings:")
+    for name, value in settings:
+        print(f"  {name} = {value}")
     for problem in boot.problems:
         print(f"problem: {problem}")
     print("The phone came up." if boot.came_up else "The phone did NOT come up.")
@@ -212,11 +213,6 @@ def _vendor(vendors: Mapping[str, Vendor], name: str | None, mac: str) -> Vendor
     if found is None:
         raise invalid("--vendor", "cannot be told from this MAC address: name it")
     return found
-
-
-def _masked(name: str, value: str) -> str:
-    secret = "password" in name.lower() or tokens.redact(value) != value
-    return "••••••" if secret and value else value
 
 
 async def _load_text(environment: Config, text: str, *, new_password: bool = False) -> Loaded:
@@ -268,6 +264,7 @@ def _log_to_stderr(level: str) -> None:
     handler = logging.StreamHandler()
     handler.setFormatter(_Redacted("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     logging.basicConfig(level=level, handlers=[handler], force=True)
+    logging.getLogger("alembic").setLevel(logging.WARNING)
 
 
 class _Redacted(logging.Formatter):

@@ -5,7 +5,7 @@ import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -36,7 +36,9 @@ def shipped_templates() -> Path:
 def split_mac(name: str) -> tuple[str, str] | None:
     """`80:5E:C0:aa:bb:cc-phone.cfg` as (`805ec0aabbcc`, `-phone.cfg`), or None for a shared file."""
     match = _MAC.fullmatch(name.lower())
-    return (re.sub("[:-]", "", match[1]), match["suffix"]) if match else None
+    mac = match and re.sub("[:-]", "", match[1])
+    # 000000000000 stands for all phones of a vendor.
+    return (mac, match["suffix"]) if match and mac and int(mac, 16) else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,8 +233,9 @@ class Vendor:
         return Markup("".join(_XML.get(char, char) for char in text))  # noqa: S704
 
 
+@cache
 def load_vendors(operator_folder: Path | None = None) -> dict[str, Vendor]:
-    """All vendors by name; a folder of the operator's is searched before the shipped one."""
+    """All vendors by name; a folder of the operator's is searched before the shipped one. Read once."""
     folders = [folder for folder in (operator_folder, shipped_templates()) if folder]
     names = sorted({path.parent.name for folder in folders for path in folder.glob("*/vendor.toml")})
     return {name: Vendor(name, folders) for name in names}
@@ -246,7 +249,10 @@ def absorbed(element: str, content: bytes) -> tuple[Mapping[str, str], ...]:
         root = ElementTree.fromstring("" if "<!" in text.replace("<!--", "") else text)  # noqa: S314
     except (ElementTree.ParseError, ValueError):
         return ()
-    return tuple({child.tag: (child.text or "").strip() for child in entry} for entry in root.iter(element))
+    return tuple(
+        {child.tag: _FORBIDDEN.sub("", child.text or "").strip() for child in entry}
+        for entry in root.iter(element)
+    )
 
 
 def _fill(pattern: str, key: Key, phone: Phone) -> str:

@@ -66,7 +66,7 @@ class Wire:
         return name.rpartition("/")[2] if "://" in name else name
 
     def ours(self, name: str) -> bool:
-        """Whether the file lies under the address that this phone boots from."""
+        """Whether the file lies on the server that this phone boots from."""
         return "://" not in name or urlsplit(name).netloc == urlsplit(self.base).netloc
 
     async def _ask(

@@ -20,7 +20,7 @@ def day_of(year: int, month: int, week: int, weekday: int) -> int:
 
 
 def offset(at: datetime, base: int, saving: int, start: Turn, end: Turn) -> int:
-    """Seconds east of UTC at `at`; the hours of `start` and `end` are those of the clock before the change."""
+    """Seconds east of UTC at `at`; `start` and `end` are told by the clock just before."""
     now = at.astimezone(UTC).replace(tzinfo=None)
     year = (now + timedelta(seconds=base)).year
     begins = start(year) - timedelta(seconds=base)

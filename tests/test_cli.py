@@ -1,0 +1,271 @@
+"""The command line, as somebody types it: real processes, a database of their own."""
+
+import json
+import os
+import re
+import signal
+import ssl
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from aiohttp.test_utils import unused_port
+
+from provisioning.samples import account_file
+from tests.certificates import self_signed
+
+COMMAND = Path(sys.executable).with_name("provisioning")
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@dataclass
+class Shell:
+    """A folder in which commands are run; `port` is the one that its server listens on."""
+
+    folder: Path
+    port: int = field(default_factory=unused_port)
+    scheme: str = "http"
+    environ: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def url(self) -> str:
+        return f"{self.scheme}://127.0.0.1:{self.port}"
+
+    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run([COMMAND, *arguments], **self._options(), capture_output=True)
+
+    def start(self) -> subprocess.Popen[str]:
+        command = [COMMAND, "serve", "--port", str(self.port)]
+        return subprocess.Popen(command, **self._options(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+
+    def _options(self) -> dict[str, object]:
+        environ = {"PATH": os.environ["PATH"], "PROVISIONING_BASE_URL": self.url, **self.environ}
+        return {"cwd": self.folder, "env": environ, "text": True}
+
+    def fetch(self, url: str) -> tuple[int, bytes]:
+        trusting = ssl.create_default_context()
+        trusting.check_hostname, trusting.verify_mode = False, ssl.CERT_NONE
+        try:
+            with urllib.request.urlopen(url, context=trusting) as answer:
+                return answer.status, answer.read()
+        except urllib.error.HTTPError as error:
+            return error.code, error.read()
+
+
+@pytest.fixture
+def shell(tmp_path: Path) -> Shell:
+    return Shell(tmp_path)
+
+
+@pytest.fixture
+def server(shell: Shell) -> Iterator[Shell]:
+    process = shell.start()
+    wait_for(shell, process)
+    yield shell
+    process.terminate()
+    process.communicate(timeout=10)
+
+
+def wait_for(shell: Shell, process: subprocess.Popen[str]) -> None:
+    for _ in range(200):
+        assert process.poll() is None, process.communicate()[0]
+        try:
+            if shell.fetch(f"{shell.url}/health")[0] == 200:
+                return
+        except OSError:
+            time.sleep(0.05)  # until the process listens, there is nothing to wait for but time
+    raise AssertionError("the server does not answer")
+
+
+def test_account_add_prints_what_the_contract_names(shell: Shell) -> None:
+    done = shell.run(
+        "account", "add", "--name", "Acme", "--email", "ann@acme.example", "--password", "pw-of-ann"
+    )
+    assert done.returncode == 0, done.stderr
+    printed = json.loads(done.stdout)
+    assert list(printed) == ["account_id", "email", "password", "api_key"]
+    assert (printed["email"], printed["password"]) == ("ann@acme.example", "pw-of-ann")
+    assert printed["api_key"].startswith("ppk_")
+
+
+def test_an_account_with_a_bad_zone_is_refused_by_field(shell: Shell) -> None:
+    done = shell.run("account", "add", "--name", "A", "--email", "a@b.example", "--timezone", "Mars/Olympus")
+    assert done.returncode == 1
+    assert done.stderr == "error: timezone: must be an IANA time zone, such as America/New_York\n"
+
+
+def test_a_second_account_with_the_same_admin_is_refused(shell: Shell) -> None:
+    shell.run("account", "add", "--name", "A", "--email", "a@b.example")
+    done = shell.run("account", "add", "--name", "B", "--email", "A@b.example")
+    assert (done.returncode, done.stderr) == (1, "error: a user with this email exists\n")
+
+
+def test_load_prints_the_provisioning_url_too(shell: Shell, sample: str) -> None:
+    (shell.folder / "company.toml").write_text(sample)
+    done = shell.run("load", "company.toml")
+    assert done.returncode == 0, done.stderr
+    assert list(json.loads(done.stdout)) == ["account_id", "email", "password", "api_key", "provisioning_url"]
+
+
+def test_load_names_each_fault_on_a_line_and_exits_1(shell: Shell, sample: str) -> None:
+    (shell.folder / "company.toml").write_text(sample.replace('"80:5e', '"8:5e').replace("T46S", "T46Z"))
+    done = shell.run("load", "company.toml")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert re.fullmatch(
+        r"error: line \d+: devices\[0\]\.mac: must be a MAC address of 12 hex digits\n", done.stderr
+    )
+
+
+def test_load_of_a_file_that_is_not_there_says_so(shell: Shell) -> None:
+    done = shell.run("load", "none.toml")
+    assert (done.returncode, done.stderr) == (1, "error: none.toml: No such file or directory\n")
+
+
+def test_migrate_may_be_run_again(shell: Shell) -> None:
+    assert [shell.run("migrate").returncode for _ in range(2)] == [0, 0]
+    assert (shell.folder / "var" / "provisioning.db").stat().st_size > 0
+
+
+def test_the_demo_is_idempotent_and_its_curl_lines_show_real_files(server: Shell) -> None:
+    first, again = (server.run("demo") for _ in range(2))
+    assert again.returncode == 0, again.stderr
+    shown = [re.findall(r"^  curl (\S+)$", done.stdout, re.M) for done in (first, again)]
+    assert shown[0] == shown[1]
+    yealink, polycom = (server.fetch(url) for url in shown[1])
+    assert yealink[0] == polycom[0] == 200
+    assert yealink[1].startswith(b"#!version:1.0.0.1\n")
+    assert polycom[1].startswith(b"<?xml ")
+
+
+def test_the_demo_prints_a_boot_that_comes_up(server: Shell) -> None:
+    line = re.search(r"^  (\S+/provisioning boot .+)$", server.run("demo").stdout, re.M)
+    assert line
+    done = server.run(*line[1].split()[1:])
+    assert done.returncode == 0
+    assert "GET  200" in done.stdout and done.stdout.endswith("The phone came up.\n")
+    assert "739204816355" not in done.stdout and "Kq7vTz2mWx94LpRd" not in done.stdout
+
+
+def test_after_rotate_the_old_url_boots_nothing_and_the_new_one_does(server: Shell) -> None:
+    old = str(json.loads(_load_sample(server).stdout)["provisioning_url"])
+    done = server.run("rotate", "--email", "office@harbourlane.example")
+    printed = json.loads(done.stdout)
+    assert printed["generation"] == 2
+    phone = ("--mac", "64:16:7f:10:20:05", "--model", "VVX 450")
+    refused = server.run("boot", old, *phone)
+    assert refused.returncode == 1
+    assert refused.stdout.endswith("The phone did NOT come up.\n")
+    assert server.run("boot", printed["provisioning_url"], *phone).returncode == 0
+
+
+def test_rotating_an_account_that_is_not_there_is_refused(shell: Shell) -> None:
+    done = shell.run("rotate", "--email", "nobody@example.com")
+    assert (done.returncode, done.stderr) == (1, "error: --email: there is no account with this email\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        (("--mac", "80:5e:c0:aa:bb:c"), "error: mac: must be a MAC address of 12 hex digits\n"),
+        (("--mac", "02:00:00:00:00:01"), "error: --vendor: cannot be told from this MAC address: name it\n"),
+        (
+            ("--mac", "80:5e:c0:aa:bb:cc", "--vendor", "cisco"),
+            "error: --vendor: must be one of polycom, yealink\n",
+        ),
+    ],
+)
+def test_a_boot_that_names_no_phone_is_refused(shell: Shell, arguments: tuple[str, ...], error: str) -> None:
+    done = shell.run("boot", "http://127.0.0.1:9/p/x/", *arguments)
+    assert (done.returncode, done.stderr) == (1, error)
+
+
+def test_a_server_that_is_not_there_is_a_phone_that_does_not_come_up(shell: Shell) -> None:
+    done = shell.run("boot", f"{shell.url}/p/x/", "--mac", "80:5e:c0:aa:bb:cc")
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+
+
+def test_the_samples_of_the_repository_are_what_phones_receive() -> None:
+    done = Shell(Path.cwd()).run("samples", "--check")
+    assert (done.returncode, done.stdout) == (0, "sample_configs is what the phones receive\n")
+
+
+def test_samples_that_differ_are_named(shell: Shell) -> None:
+    assert shell.run("samples").returncode == 0
+    folder = shell.folder / "sample_configs"
+    (folder / "805ec0102001" / "805ec0102001.cfg").write_text("changed")
+    (folder / "805ec0102001" / "805ec0102001.boot").unlink()
+    (folder / "805ec0102001" / "more.cfg").touch()
+    done = shell.run("samples", "--check")
+    assert (done.returncode, done.stdout) == (
+        1,
+        "sample_configs/805ec0102001/805ec0102001.cfg differs\n"
+        "sample_configs/805ec0102001/805ec0102001.boot is missing\n"
+        "sample_configs/805ec0102001/more.cfg belongs to no phone\n",
+    )
+
+
+def test_a_bad_setting_is_refused_by_name(shell: Shell) -> None:
+    shell.environ["PROVISIONING_OPTION_SIP_PORT"] = "70000"
+    done = shell.run("serve")
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: PROVISIONING_OPTION_SIP_PORT: ")
+
+
+def test_serve_ends_at_once_when_it_is_told_to(shell: Shell) -> None:
+    process = shell.start()
+    wait_for(shell, process)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(timeout=5) == 0
+
+
+def test_nothing_secret_is_printed_by_a_server_that_logs_all_it_can(shell: Shell, sample: str) -> None:
+    shell.environ["PROVISIONING_LOG_LEVEL"] = "debug"
+    process = shell.start()
+    wait_for(shell, process)
+    loaded = json.loads(_load_sample(shell).stdout)
+    for name in (
+        "805ec0102001.cfg",
+        "64167f102005-account.cfg",
+        "nothing.cfg",
+        "%00",
+        "64167f102005-app.log",
+    ):
+        shell.fetch(loaded["provisioning_url"] + name)
+    process.terminate()
+    output = process.communicate(timeout=10)[0]
+    token = loaded["provisioning_url"].split("/")[-2]
+    for secret in (
+        token,
+        token[3:],
+        "739204816355",
+        "Kq7vTz2mWx94LpRd",
+        loaded["api_key"],
+        loaded["password"],
+    ):
+        assert secret not in output
+
+
+def test_https_is_served_with_the_certificate_of_the_environment(shell: Shell) -> None:
+    cert, key = self_signed(shell.folder)
+    shell.scheme = "https"
+    shell.environ |= {"PROVISIONING_TLS_CERT": str(cert), "PROVISIONING_TLS_KEY": str(key)}
+    process = shell.start()
+    try:
+        wait_for(shell, process)
+        url = json.loads(_load_sample(shell).stdout)["provisioning_url"]
+        assert url.startswith("https://")
+        assert shell.fetch(f"{url}805ec0102001.cfg")[0] == 200
+    finally:
+        process.terminate()
+        process.communicate(timeout=10)
+
+
+def _load_sample(shell: Shell) -> subprocess.CompletedProcess[str]:
+    return shell.run("load", str(account_file()))
