@@ -10,8 +10,7 @@ from provisioning import boot, tls
 from provisioning.boot_log import BootLog
 from provisioning.config import Config
 from provisioning.db import Database
-from provisioning.fields import check
-from provisioning.phones.options import Options
+from provisioning.phones.options import platform
 from provisioning.phones.vendor import load_vendors
 from provisioning.vault import open_vault
 
@@ -20,7 +19,7 @@ def make_app(config: Config) -> web.Application:
     app = web.Application()
     app[boot.CONFIG] = config
     app[boot.VENDORS] = load_vendors(config.templates)
-    app[boot.PLATFORM] = check(Options, config.platform_options)
+    app[boot.PLATFORM] = platform(config.platform_options)
     app[boot.VAULT] = open_vault(config.key_file)
     app[boot.DATABASE] = Database(config.database_url)
     app[boot.BOOT_LOG] = BootLog(app[boot.DATABASE])

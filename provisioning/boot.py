@@ -112,6 +112,8 @@ async def _fetch(app: web.Application, asked: Asked, entry: Entry) -> tuple[byte
                     raise Refused(Verdict.FILE_ABSENT, "the phone has not uploaded this file yet")
                 return _served(entry, content, file)
             phone = await devices.gather(session, app[VAULT], rendering(app), device, asked.token)
+            if not file.exists_for(phone):
+                raise Refused(Verdict.FILE_ABSENT, f"the phone option {file.needs} is not set")
             return _served(entry, _render(app, device.vendor, file, phone), file)
         for vendor in app[VENDORS].values():
             if shared := vendor.shared_file(asked.file.lower()):

@@ -24,7 +24,7 @@ from provisioning.devices import Rendering
 from provisioning.errors import Invalid, ProvisioningError, invalid
 from provisioning.fields import Input, Mac, check
 from provisioning.load import Loaded, add_account, load
-from provisioning.phones.options import Options
+from provisioning.phones.options import platform
 from provisioning.phones.vendor import Vendor, load_vendors
 from provisioning.vault import open_vault
 from provisioning.virtual_phone import virtual_phone
@@ -229,9 +229,12 @@ async def _load_text(environment: Config, text: str, *, new_password: bool = Fal
 
 
 def _rendering(environment: Config) -> Rendering:
-    platform = check(Options, environment.platform_options)
-    today = datetime.now(UTC).date()
-    return Rendering(load_vendors(environment.templates), platform, environment.base_url, today)
+    return Rendering(
+        load_vendors(environment.templates),
+        platform(environment.platform_options),
+        environment.base_url,
+        datetime.now(UTC).date(),
+    )
 
 
 @asynccontextmanager

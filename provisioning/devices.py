@@ -167,10 +167,7 @@ async def files(
     """Every file that the phone may be served now, by name."""
     vendor = rendering.vendors[device.vendor]
     site = await gather_site(session, rendering, device.account_id, phone.url)
-    return {
-        name: vendor.render(file, phone if own else site)
-        for name, file, own in vendor.file_names(device.mac, phone.model)
-    }
+    return {name: vendor.render(file, phone if own else site) for name, file, own in vendor.file_names(phone)}
 
 
 def provisioning_url(base_url: str, token: str) -> str:

@@ -35,6 +35,9 @@ def one_line(value: str) -> str:
         # Zl and Zp are U+2028 and U+2029, Cs a lone surrogate, Cn an unassigned or non-character.
         if unicodedata.category(char) in {"Cc", "Cs", "Zl", "Zp"} or (ord(char) & 0xFFFE) == 0xFFFE:
             raise ValueError(f"must not contain the character U+{ord(char):04X}")
+    # Yealink's words for "clear this setting": no phone could be told such a name.
+    if re.search("%(NULL|EMPTY)%", value, re.IGNORECASE):
+        raise ValueError("must not contain %NULL% or %EMPTY%")
     if value != value.strip():
         raise ValueError("must not begin or end with a space")
     return value

@@ -10,7 +10,8 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -21,7 +22,6 @@ from provisioning.samples import account_file
 from tests.certificates import self_signed
 
 COMMAND = Path(sys.executable).with_name("provisioning")
-Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
 @dataclass
@@ -38,21 +38,49 @@ class Shell:
         return f"{self.scheme}://127.0.0.1:{self.port}"
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run([COMMAND, *arguments], **self._options(), capture_output=True)
+        return subprocess.run(
+            [COMMAND, *arguments],
+            cwd=self.folder,
+            env=self._environ(),
+            text=True,
+            capture_output=True,
+            timeout=60,
+        )
 
-    def start(self) -> subprocess.Popen[str]:
-        command = [COMMAND, "serve", "--port", str(self.port)]
-        return subprocess.Popen(command, **self._options(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    @contextmanager
+    def serving(self) -> Iterator[subprocess.Popen[str]]:
+        """A server that answers; what it prints is in `server.log`."""
+        command = [str(COMMAND), "serve", "--port", str(self.port)]
+        with (
+            (self.folder / "server.log").open("w") as log,
+            subprocess.Popen(
+                command, cwd=self.folder, env=self._environ(), text=True, stdout=log, stderr=log
+            ) as process,
+        ):
+            try:
+                self._wait_for(process)
+                yield process
+            finally:
+                process.terminate()
 
-    def _options(self) -> dict[str, object]:
-        environ = {"PATH": os.environ["PATH"], "PROVISIONING_BASE_URL": self.url, **self.environ}
-        return {"cwd": self.folder, "env": environ, "text": True}
+    def _wait_for(self, process: subprocess.Popen[str]) -> None:
+        for _ in range(200):
+            assert process.poll() is None, (self.folder / "server.log").read_text()
+            try:
+                if self.fetch(f"{self.url}/health")[0] == 200:
+                    return
+            except OSError:
+                time.sleep(0.05)  # until the process listens, there is nothing to wait for but time
+        raise AssertionError("the server does not answer")
+
+    def _environ(self) -> dict[str, str]:
+        return {"PATH": os.environ["PATH"], "PROVISIONING_BASE_URL": self.url, **self.environ}
 
     def fetch(self, url: str) -> tuple[int, bytes]:
         trusting = ssl.create_default_context()
         trusting.check_hostname, trusting.verify_mode = False, ssl.CERT_NONE
         try:
-            with urllib.request.urlopen(url, context=trusting) as answer:
+            with urllib.request.urlopen(url, context=trusting, timeout=10) as answer:
                 return answer.status, answer.read()
         except urllib.error.HTTPError as error:
             return error.code, error.read()
@@ -65,22 +93,8 @@ def shell(tmp_path: Path) -> Shell:
 
 @pytest.fixture
 def server(shell: Shell) -> Iterator[Shell]:
-    process = shell.start()
-    wait_for(shell, process)
-    yield shell
-    process.terminate()
-    process.communicate(timeout=10)
-
-
-def wait_for(shell: Shell, process: subprocess.Popen[str]) -> None:
-    for _ in range(200):
-        assert process.poll() is None, process.communicate()[0]
-        try:
-            if shell.fetch(f"{shell.url}/health")[0] == 200:
-                return
-        except OSError:
-            time.sleep(0.05)  # until the process listens, there is nothing to wait for but time
-    raise AssertionError("the server does not answer")
+    with shell.serving():
+        yield shell
 
 
 def test_account_add_prints_what_the_contract_names(shell: Shell) -> None:
@@ -215,31 +229,28 @@ def test_a_bad_setting_is_refused_by_name(shell: Shell) -> None:
     shell.environ["PROVISIONING_OPTION_SIP_PORT"] = "70000"
     done = shell.run("serve")
     assert done.returncode == 1
-    assert done.stderr.startswith("error: PROVISIONING_OPTION_SIP_PORT: ")
+    assert done.stderr.startswith("error: platform.sip_port: ")
 
 
 def test_serve_ends_at_once_when_it_is_told_to(shell: Shell) -> None:
-    process = shell.start()
-    wait_for(shell, process)
-    process.send_signal(signal.SIGTERM)
-    assert process.wait(timeout=5) == 0
+    with shell.serving() as process:
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=5) == 0
 
 
 def test_nothing_secret_is_printed_by_a_server_that_logs_all_it_can(shell: Shell, sample: str) -> None:
     shell.environ["PROVISIONING_LOG_LEVEL"] = "debug"
-    process = shell.start()
-    wait_for(shell, process)
-    loaded = json.loads(_load_sample(shell).stdout)
-    for name in (
-        "805ec0102001.cfg",
-        "64167f102005-account.cfg",
-        "nothing.cfg",
-        "%00",
-        "64167f102005-app.log",
-    ):
-        shell.fetch(loaded["provisioning_url"] + name)
-    process.terminate()
-    output = process.communicate(timeout=10)[0]
+    with shell.serving():
+        loaded = json.loads(_load_sample(shell).stdout)
+        for name in (
+            "805ec0102001.cfg",
+            "64167f102005-account.cfg",
+            "nothing.cfg",
+            "%00",
+            "64167f102005-app.log",
+        ):
+            shell.fetch(loaded["provisioning_url"] + name)
+    output = (shell.folder / "server.log").read_text()
     token = loaded["provisioning_url"].split("/")[-2]
     for secret in (
         token,
@@ -256,15 +267,10 @@ def test_https_is_served_with_the_certificate_of_the_environment(shell: Shell) -
     cert, key = self_signed(shell.folder)
     shell.scheme = "https"
     shell.environ |= {"PROVISIONING_TLS_CERT": str(cert), "PROVISIONING_TLS_KEY": str(key)}
-    process = shell.start()
-    try:
-        wait_for(shell, process)
+    with shell.serving():
         url = json.loads(_load_sample(shell).stdout)["provisioning_url"]
         assert url.startswith("https://")
         assert shell.fetch(f"{url}805ec0102001.cfg")[0] == 200
-    finally:
-        process.terminate()
-        process.communicate(timeout=10)
 
 
 def _load_sample(shell: Shell) -> subprocess.CompletedProcess[str]:

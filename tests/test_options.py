@@ -22,6 +22,11 @@ def test_a_server_alone_is_the_domain_and_a_domain_alone_is_the_server() -> None
     assert resolve(Options(sip_domain="example.com")).sip_server == "example.com"
 
 
+@pytest.mark.parametrize(("transport", "port"), [("udp", 5060), ("tcp", 5060), ("dns", 5060), ("tls", 5061)])
+def test_the_port_follows_the_transport_where_none_is_set(transport: str, port: int) -> None:
+    assert resolve(check(Options, {"sip_transport": transport})).sip_port == port
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [

@@ -1,10 +1,12 @@
 """Phone options: set on the platform, the account or the device; the nearest wins, absent inherits."""
 
 import re
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
+from provisioning.errors import Invalid
 from provisioning.fields import DialString, Host, HostPort, Input, Zone, check
 
 Codec = Literal["g722", "pcmu", "pcma", "g729", "opus", "ilbc"]
@@ -82,7 +84,6 @@ class Options(Input):
 
 
 DEFAULTS = Options(
-    sip_port=5060,
     sip_transport="udp",
     register_expires=3600,
     srtp="off",
@@ -113,4 +114,13 @@ def resolve(*layers: Options) -> Options:
     if "sip_server" in values or "sip_domain" in values:
         values.setdefault("sip_server", values.get("sip_domain"))
         values.setdefault("sip_domain", values.get("sip_server"))
+    values.setdefault("sip_port", 5061 if values["sip_transport"] == "tls" else 5060)
     return check(Options, values)
+
+
+def platform(values: Mapping[str, object]) -> Options:
+    """The platform's own layer, as its file and environment give it."""
+    try:
+        return check(Options, values)
+    except Invalid as error:
+        raise error.under("platform") from None

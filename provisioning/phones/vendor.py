@@ -22,8 +22,12 @@ from provisioning.phones.phone import Expansion, Line, Model, Phone, Site
 
 _MAC = re.compile(r"((?:[0-9a-f]{2}[:-]?){5}[0-9a-f]{2})(?P<suffix>[.-].*)")
 # What neither a line of text nor XML 1.0 can carry; in a line it would begin another setting.
-_FORBIDDEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufffe\uffff]")
-_XML = {"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "\n": "&#10;", "\r": "&#13;", "\t": "&#9;"}
+_NEVER = r"\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufffe\uffff"
+_NOT_IN_XML = re.compile(f"[{_NEVER}]")
+_NOT_IN_A_LINE = re.compile(rf"[{_NEVER}\t\n\r]|^\s|\s\Z")
+_XML = str.maketrans(
+    {"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "\n": "&#10;", "\r": "&#13;", "\t": "&#9;"}
+)
 
 
 def shipped_templates() -> Path:
@@ -46,8 +50,8 @@ class File:
     """A file of the vendor's. `template` is None for one that only the phone itself writes.
 
     `upload` is `replace` or `append` where the phone may write it, `absorb` where its entries named
-    `element` then become part of the rendered file. `where` names the model's fact without which the
-    file does not exist.
+    `element` then become part of the rendered file. `where` names the model's fact, and
+    `needs` the phone's option, without which the file does not exist.
     """
 
     content_type: str
@@ -55,6 +59,10 @@ class File:
     upload: str | None = None
     element: str | None = None
     where: str | None = None
+    needs: str | None = None
+
+    def exists_for(self, phone: Phone) -> bool:
+        return self.needs is None or getattr(phone.options, self.needs) is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,11 +118,12 @@ class Vendor:
         """The file of that name that belongs to no one phone."""
         return next((file for pattern, _, file in self.shared if pattern.fullmatch(name)), None)
 
-    def file_names(self, mac: str, model: Model) -> Iterable[tuple[str, File, bool]]:
-        """Every rendered file that a phone of `model` may ask for, and whether it is the phone's own."""
+    def file_names(self, phone: Phone) -> Iterable[tuple[str, File, bool]]:
+        """Every rendered file that the phone may ask for, and whether it is the phone's own."""
+        model = phone.model
         for suffix in self.files:
-            if (file := self.file(suffix, model)) and file.template:
-                yield mac + suffix, file, True
+            if (file := self.file(suffix, model)) and file.template and file.exists_for(phone):
+                yield phone.mac + suffix, file, True
         for _, name, file in self.shared:
             if file.template and name and (file.where is None or model.facts.get(file.where)):
                 yield name.format_map(model.facts), file, False
@@ -214,10 +223,10 @@ class Vendor:
 
     def _line(self, value: object) -> Markup:
         """A value of a `key = value` line, where nothing can be quoted or escaped."""
+        if isinstance(value, Markup):
+            return value
         text = _text(value)
-        if isinstance(text, Markup):
-            return text
-        if _FORBIDDEN.search(text) or re.search(r"[\t\n\r]", text) or text != text.strip():
+        if _NOT_IN_A_LINE.search(text):
             raise RenderError("a value holds a character that the file cannot carry")
         if self._clear and self._clear.search(text):
             raise RenderError("a value is a word that makes the phone clear a setting")
@@ -225,12 +234,12 @@ class Vendor:
 
     def _xml(self, value: object) -> Markup:
         """A value of an XML attribute or element."""
+        if isinstance(value, Markup):
+            return value
         text = _text(value)
-        if isinstance(text, Markup):
-            return text
-        if _FORBIDDEN.search(text):
+        if _NOT_IN_XML.search(text):
             raise RenderError("a value holds a character that the file cannot carry")
-        return Markup("".join(_XML.get(char, char) for char in text))  # noqa: S704
+        return Markup(text.translate(_XML))  # noqa: S704
 
 
 @cache
@@ -250,15 +259,26 @@ def absorbed(element: str, content: bytes) -> tuple[Mapping[str, str], ...]:
     except (ElementTree.ParseError, ValueError):
         return ()
     return tuple(
-        {child.tag: _FORBIDDEN.sub("", child.text or "").strip() for child in entry}
+        {child.tag: _NOT_IN_XML.sub("", child.text or "").strip() for child in entry}
         for entry in root.iter(element)
     )
 
 
+class _Names(dict[str, Any]):
+    """The names that a pattern of vendor.toml may use: a key's target, then the phone's options."""
+
+    def __init__(self, key: Key, phone: Phone) -> None:
+        super().__init__({name: "" if value is None else value for name, value in key.target.items()})
+        self._options = phone.options
+
+    def __missing__(self, name: str) -> object:
+        # A target that may have a number and has none is as empty as an option that is not set.
+        value = getattr(self._options, name, None)
+        return "" if value is None else value
+
+
 def _fill(pattern: str, key: Key, phone: Phone) -> str:
-    """A pattern of vendor.toml with the names of the key's target and the phone's options put in."""
-    names = {**phone.options.model_dump(), **key.target}
-    return pattern.format_map({name: "" if value is None else value for name, value in names.items()})
+    return pattern.format_map(_Names(key, phone))
 
 
 def _text(value: object) -> str:
