@@ -86,9 +86,8 @@ async def answer(request: web.Request) -> web.Response:
         entry.verdict, entry.reason, entry.status = Verdict.RENDER_ERROR, type(error).__name__, 500
     entry.bytes = len(body)
     request.app[BOOT_LOG].add(entry)
-    return web.Response(
-        status=entry.status, body=body, headers={"Content-Type": content_type, "Cache-Control": "no-store"}
-    )
+    headers = {"Content-Type": content_type, "Cache-Control": "no-store", "Content-Length": str(len(body))}
+    return web.Response(status=entry.status, body=body, headers=headers)
 
 
 def read_path(raw_path: str) -> Asked:

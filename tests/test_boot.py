@@ -69,10 +69,24 @@ async def test_no_answer_is_compressed_or_chunked_even_when_asked_for(house: Hou
     assert not {"Content-Encoding", "Transfer-Encoding"} & set(answer.headers)
 
 
-async def test_head_tells_the_length_and_sends_no_body(house: House, url: str) -> None:
-    async with house.http.get(f"{url}{YEALINK}.cfg") as got, house.http.head(f"{url}{YEALINK}.cfg") as head:
-        assert head.status == 200
+@pytest.mark.parametrize(
+    "name",
+    [
+        f"{YEALINK}.boot",
+        f"{YEALINK}.cfg",
+        "y000000000096.cfg",
+        f"{POLYCOM}.cfg",
+        f"{POLYCOM}-account.cfg",
+        f"{POLYCOM}-directory.xml",
+        "000000000000.cfg",
+        f"{POLYCOM}-phone.cfg",
+        f"{POLYCOM}-license.cfg",
+    ],
+)
+async def test_head_answers_wherever_get_does_and_sends_no_body(house: House, url: str, name: str) -> None:
+    async with house.http.get(url + name) as got, house.http.head(url + name) as head:
         assert await head.read() == b""
+        assert head.status == got.status
         assert head.headers["Content-Length"] == got.headers["Content-Length"]
 
 

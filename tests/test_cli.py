@@ -4,6 +4,7 @@ import json
 import os
 import re
 import signal
+import sqlite3
 import ssl
 import subprocess
 import sys
@@ -11,7 +12,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -171,6 +172,9 @@ def test_after_rotate_the_old_url_boots_nothing_and_the_new_one_does(server: She
     done = server.run("rotate", "--email", "office@harbourlane.example")
     printed = json.loads(done.stdout)
     assert printed["generation"] == 2
+    with closing(sqlite3.connect(server.folder / "var" / "provisioning.db")) as database:
+        entered = database.execute("SELECT actor, outcome FROM activity WHERE event = 'token.rotate'")
+        assert entered.fetchall() == [("system", "success")]
     phone = ("--mac", "64:16:7f:10:20:05", "--model", "VVX 450")
     refused = server.run("boot", old, *phone)
     assert refused.returncode == 1

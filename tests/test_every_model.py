@@ -153,8 +153,9 @@ def told(phone: VirtualPhone, vendor: Vendor) -> list[str]:
         wrong.append(f"keys {phone.keys()}")
     if phone.admin_password() != ADMIN:
         wrong.append("admin password")
-    for number, when in (("911", "at once"), ("933", "at once"), ("4202", "after timeout")):
-        if phone.dials(number) != when:
+    # Firmware before digit maps sends an extension as soon as it is whole.
+    for number, ways in (("911", {"at once"}), ("933", {"at once"}), ("4202", {"after timeout", "at once"})):
+        if phone.dials(number) not in ways:
             wrong.append(f"dials {number} {phone.dials(number)}")
     for at in (datetime(2027, month, 15, tzinfo=UTC) for month in range(1, 13)):
         offset = at.astimezone(ZoneInfo("America/Los_Angeles")).utcoffset()

@@ -65,7 +65,10 @@ def _line(held: Mapping[str, str], n: int, generation: int) -> HeldLine:
 
 def _servers(held: Mapping[str, str], n: int, generation: int) -> tuple[tuple[str, int], ...]:
     # V70 knows the old names alone, V8x the new ones; between them either may be what counts.
-    old = [(f"account.{n}.sip_server_host", f"account.{n}.sip_server_port")]
+    old = [
+        (f"account.{n}.{kind}_host", f"account.{n}.{kind}_port")
+        for kind in ("sip_server", "backup_sip_server")
+    ]
     new = [(f"account.{n}.sip_server.{m}.address", f"account.{n}.sip_server.{m}.port") for m in (1, 2)]
     for names in [old] if generation <= 70 else [new] if generation >= 80 else [new, old]:
         servers = tuple((held[a], _port(held.get(p, ""))) for a, p in names if held.get(a))
