@@ -134,6 +134,8 @@ async def gather(
     options = resolve(rendering.platform, account.options, device.options)
     if options.sip_server is None:
         raise RenderError("the phone option sip_server is set neither for the phone nor above it")
+    if options.transport_trust == "custom" and options.transport_ca is None:
+        raise RenderError("the phone option transport_trust is custom, and transport_ca is not set")
     zone = options.timezone or (place and place.form.timezone) or account.general.timezone
     return vendor.phone(
         mac=device.mac,

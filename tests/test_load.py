@@ -116,6 +116,12 @@ async def test_the_sample_account_loads_whole(house: House, sample: str) -> None
             "",
             "line 19: devices[0]: the phone option sip_server is set neither",
         ),
+        (
+            "[options]",
+            '[options]\ntransport_trust = "custom"',
+            "line 20: devices[0]: the phone option transport_trust is custom, and transport_ca is not set",
+        ),
+        ("Bob", "%null%", "line 14: button_templates[0].buttons[1].label: must not contain %NULL%"),
         ('sip_server = "sip', 'sip_port = 0\nsip_server = "sip', "line 6: options.sip_port: "),
         ("model = ", "modell = ", "line 19: devices[0].model: Field required"),
         ('name = "Acme"', "name = Acme", "Invalid value (at line 2, column 8)"),
@@ -183,6 +189,30 @@ async def test_a_button_type_that_the_phone_lacks_is_a_warning(house: House) -> 
     loaded = await house.load(text)
     assert len(loaded.warnings) == 1
     assert loaded.warnings[0].startswith("64167faabbcc (VVX 450): key 0/2 (url): ")
+
+
+async def test_a_phone_that_orders_its_keys_itself_is_a_warning_for_each_key_that_moves(house: House) -> None:
+    text = ACCOUNT.replace("80:5e:c0", "00:04:f2").replace("T54W", "SoundPoint IP 600")
+    buttons = """
+    { position = 3, type = "speed_dial", label = "Taxi", target = { number = "5551234" } },
+    { position = 5, type = "blf", label = "Cid", target = { extension = "4203" } },
+"""
+    loaded = await house.load(text.replace("{ position = 1", buttons + "{ position = 1"))
+    assert loaded.warnings == (
+        "0004f2aabbcc (SoundPoint IP 600): key 0/5 (blf): SoundPoint IP 600 orders its keys itself,"
+        " there it is key 3",
+        "0004f2aabbcc (SoundPoint IP 600): key 0/3 (speed_dial): SoundPoint IP 600 orders its keys itself,"
+        " there it is key 4",
+    )
+
+
+async def test_a_type_that_the_model_lacks_is_a_warning(house: House) -> None:
+    text = ACCOUNT.replace("80:5e:c0", "00:04:f2").replace("T54W", "SoundPoint IP 300")
+    text = text.replace('type = "blf"', 'type = "dnd"').replace(', target = { extension = "4202" }', "")
+    loaded = await house.load(text)
+    assert loaded.warnings == (
+        "0004f2aabbcc (SoundPoint IP 300): key 0/2 (dnd): its software knows no macros",
+    )
 
 
 async def test_a_zone_that_phones_cannot_be_told_is_a_warning(house: House) -> None:

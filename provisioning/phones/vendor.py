@@ -135,7 +135,8 @@ class Vendor:
         face = Face(
             model=model.name,
             keys=model.line_keys,
-            refused={name: b["refused"] for name, b in buttons.items() if "refused" in b},
+            refused={n: b["refused"] for n, b in buttons.items() if "refused" in b}
+            | model.facts.get("refused", {}),
             needs={name: b["needs"] for name, b in buttons.items() if "needs" in b},
             most={name: b["most"] for name, b in buttons.items() if "most" in b},
         )
@@ -174,7 +175,7 @@ class Vendor:
         savings = self.data["clock"].get("savings")
         told = clock(zone, today, savings=frozenset(savings) if savings else None)
         refused = tuple(key for key in keys if not key.supported)
-        warnings = [f"key {k.module}/{k.position} ({k.type}): {k.reason}" for k in refused]
+        warnings = [f"{_name(key)}: {key.reason}" for key in refused] + self._moved(model, keys)
         return Phone(
             mac=mac,
             model=model,
@@ -191,6 +192,19 @@ class Vendor:
             contacts=tuple(contacts),
             warnings=(*warnings, *([told.warning] if told.warning else [])),
         )
+
+    def _moved(self, model: Model, keys: Iterable[Key]) -> list[str]:
+        """On a model that orders its keys itself, those that will stand elsewhere than in the layout."""
+        if not model.facts.get("own_order"):
+            return []
+        rank = {type: n for n, types in enumerate(self.data["own_order"]) for type in types}
+        shown = [key for key in keys if key.supported and key.type != "none"]
+        shown.sort(key=lambda key: (rank[key.type], key.number))
+        return [
+            f"{_name(key)}: {model.name} orders its keys itself, there it is key {number}"
+            for number, key in enumerate(shown, start=1)
+            if key.number != number
+        ]
 
     def claim(self, user_agent: str) -> Claim | None:
         """What this User-Agent says, or None when it is not of this vendor's form."""
@@ -262,6 +276,10 @@ def absorbed(element: str, content: bytes) -> tuple[Mapping[str, str], ...]:
         {child.tag: _NOT_IN_XML.sub("", child.text or "").strip() for child in entry}
         for entry in root.iter(element)
     )
+
+
+def _name(key: Key) -> str:
+    return f"key {key.module}/{key.position} ({key.type})"
 
 
 class _Names(dict[str, Any]):
