@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import AfterValidator, BeforeValidator, Field, TypeAdapter, model_validator
 
+from provisioning.errors import invalid
 from provisioning.fields import DialString, Host, Input, Label
 
 ButtonType = Literal[
@@ -134,6 +135,23 @@ def stored(buttons: Iterable[Button]) -> list[Any]:
 
 def restored(value: list[Any]) -> tuple[Button, ...]:
     return _buttons.validate_python(value)
+
+
+def moved(buttons: Sequence[Button], module: int, source: int, target: int) -> tuple[Button, ...]:
+    """The buttons with that of one position at another; those between shift by one place.
+
+    The set of occupied positions stays. Raises `Invalid` where there is nothing to move, or no such place.
+    """
+    there = {button.position: button for button in buttons if button.module == module}
+    for name, position in (("from", source), ("to", target)):
+        if position not in there:
+            raise invalid(name, f"there is no button at module {module} position {position}")
+    places = sorted(there)
+    row = [there[position] for position in places]
+    row.insert(places.index(target), row.pop(places.index(source)))
+    placed = [b.model_copy(update={"position": at}) for b, at in zip(row, places, strict=True)]
+    rest = [button for button in buttons if button.module != module]
+    return tuple(sorted([*rest, *placed], key=lambda button: button.slot))
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Mapped, mapped_column
 
 from button_templates.layout import Button, Buttons, restored, stored
+from provisioning import db
 from provisioning.db import Base, new_id, now
 from provisioning.errors import NotFound, invalid
 from provisioning.fields import Input, Text, check, one_line
@@ -61,6 +62,20 @@ async def get(session: AsyncSession, account_id: str, template_id: str) -> Templ
 async def find(session: AsyncSession, account_id: str, name: str) -> Template | None:
     row = await session.scalar(sa.select(Row).where(Row.account_id == account_id, Row.name == name))
     return _template(row) if row else None
+
+
+async def page(
+    session: AsyncSession, account_id: str, *, limit: int, cursor: str | None
+) -> tuple[list[Template], str | None]:
+    query = sa.select(Row).where(Row.account_id == account_id)
+    rows, following = await db.page(session, query, limit=limit, cursor=cursor)
+    return [_template(row) for row in rows], following
+
+
+async def delete(session: AsyncSession, account_id: str, template_id: str) -> None:
+    """Raises `Conflict` while a device is bound to it."""
+    await session.delete(await _row(session, account_id, template_id))
+    await db.flush_or_conflict(session, "a device uses this button template")
 
 
 @cache

@@ -12,7 +12,16 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from provisioning.db import Base, assign, new_id, now, values
 from provisioning.errors import NotFound
-from provisioning.fields import Address, AdminPassword, Email, Input, Text, Zone
+from provisioning.fields import (
+    Address,
+    AdminPassword,
+    AudioClipId,
+    Email,
+    Input,
+    PhoneNumberId,
+    Text,
+    Zone,
+)
 from provisioning.phones.options import Options
 from provisioning.vault import Vault
 
@@ -28,6 +37,8 @@ class General(Input):
 
 class Telephony(Input):
     extension_length: Annotated[int, Field(ge=3, le=6)] = 4
+    default_outbound_number_id: PhoneNumberId | None = None
+    hold_music_clip_id: AudioClipId | None = None
     transcription_enabled: bool = True
     recording_enabled: bool = True
     parking_timeout_minutes: Annotated[int, Field(ge=1, le=60)] = 5
@@ -54,6 +65,8 @@ class Row(Base):
     timezone: Mapped[str]
     billing_address: Mapped[dict[str, Any] | None]
     extension_length: Mapped[int]
+    default_outbound_number_id: Mapped[str | None]
+    hold_music_clip_id: Mapped[str | None]
     transcription_enabled: Mapped[bool]
     recording_enabled: Mapped[bool]
     parking_timeout_minutes: Mapped[int]
@@ -133,6 +146,11 @@ async def set_admin_password(
 def make_admin_password() -> str:
     """12 random digits: it is typed on a phone's keypad."""
     return f"{secrets.randbelow(10**12):012}"
+
+
+async def lock(session: AsyncSession, account_id: str) -> None:
+    """Changes of one account follow each other: what one reads, no other changes before it commits."""
+    await session.execute(sa.select(Row.id).where(Row.id == account_id).with_for_update())
 
 
 async def touch(session: AsyncSession, account_id: str) -> Row:

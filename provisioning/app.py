@@ -7,26 +7,29 @@ import sqlalchemy as sa
 from aiohttp import web
 
 from provisioning import boot, tls
+from provisioning.api import routes
 from provisioning.boot_log import BootLog
 from provisioning.config import Config
 from provisioning.db import Database
+from provisioning.parts import BOOT_LOG, CONFIG, DATABASE, PLATFORM, VAULT, VENDORS
 from provisioning.phones.options import platform
 from provisioning.phones.vendor import load_vendors
 from provisioning.vault import open_vault
 
 
 def make_app(config: Config) -> web.Application:
-    app = web.Application()
-    app[boot.CONFIG] = config
-    app[boot.VENDORS] = load_vendors(config.templates)
-    app[boot.PLATFORM] = platform(config.platform_options)
-    app[boot.VAULT] = open_vault(config.key_file)
-    app[boot.DATABASE] = Database(config.database_url)
-    app[boot.BOOT_LOG] = BootLog(app[boot.DATABASE])
+    app = web.Application(client_max_size=2 * 1024 * 1024)  # of a body for the API; phones have their own
+    app[CONFIG] = config
+    app[VENDORS] = load_vendors(config.templates)
+    app[PLATFORM] = platform(config.platform_options)
+    app[VAULT] = open_vault(config.key_file)
+    app[DATABASE] = Database(config.database_url)
+    app[BOOT_LOG] = BootLog(app[DATABASE])
     app.cleanup_ctx.append(_database)
     app.cleanup_ctx.append(_boot_log)  # after the database, so that it ends before it
     app.on_response_prepare.append(_no_server_header)
     boot.add_routes(app.router)
+    routes.add_routes(app.router)
     app.router.add_get("/health", health)
     return app
 
@@ -49,7 +52,7 @@ def serve_tls(app: web.Application, config: Config) -> ssl.SSLContext | None:
 async def health(request: web.Request) -> web.Response:
     """200 when the database answers."""
     try:
-        async with request.app[boot.DATABASE].read() as session:
+        async with request.app[DATABASE].read() as session:
             await session.execute(sa.text("SELECT 1"))
     except (sa.exc.SQLAlchemyError, OSError, TimeoutError):
         return web.json_response({"status": "the database does not answer"}, status=503)
@@ -57,13 +60,13 @@ async def health(request: web.Request) -> web.Response:
 
 
 async def _database(app: web.Application) -> AsyncIterator[None]:
-    await app[boot.DATABASE].migrate()
+    await app[DATABASE].migrate()
     yield
-    await app[boot.DATABASE].close()
+    await app[DATABASE].close()
 
 
 async def _boot_log(app: web.Application) -> AsyncIterator[None]:
-    async with app[boot.BOOT_LOG].running():
+    async with app[BOOT_LOG].running():
         yield
 
 

@@ -12,23 +12,14 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 import tokens
 from provisioning import devices, uploads
-from provisioning.boot_log import BootLog, Entry, Verdict
-from provisioning.config import Config
-from provisioning.db import Database
-from provisioning.devices import Device, Rendering, Vendors
+from provisioning.boot_log import Entry, Verdict
+from provisioning.devices import Device, Vendors
 from provisioning.errors import RenderError
 from provisioning.http import client_address
-from provisioning.phones.options import Options
+from provisioning.parts import BOOT_LOG, CONFIG, DATABASE, VAULT, VENDORS, rendering
 from provisioning.phones.phone import Phone, Site
 from provisioning.phones.vendor import Claim, File, split_mac
 from provisioning.vault import Vault
-
-CONFIG: Final = web.AppKey("config", Config)
-DATABASE: Final = web.AppKey("database", Database)
-VAULT: Final = web.AppKey("vault", Vault)
-BOOT_LOG: Final = web.AppKey("boot_log", BootLog)
-VENDORS: Final = web.AppKey[Vendors]("vendors")
-PLATFORM: Final = web.AppKey("platform", Options)
 
 _TEXT: Final = "text/plain; charset=utf-8"
 
@@ -217,10 +208,6 @@ async def _body(request: web.Request) -> bytes | None:
         if len(content) > uploads.MOST:
             return None
     return bytes(content)
-
-
-def rendering(app: web.Application) -> Rendering:
-    return Rendering(app[VENDORS], app[PLATFORM], app[CONFIG].base_url, datetime.now(UTC).date())
 
 
 def _printable(text: str) -> str:

@@ -3,15 +3,18 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Mapped, mapped_column
 
+from provisioning import activity, sightings
 from provisioning.db import Base, Database
 
 _log = logging.getLogger(__name__)
@@ -79,6 +82,9 @@ class Row(Base):
     firmware: Mapped[str | None]
 
 
+_devices = sa.table("devices", sa.column("account_id"), sa.column("mac"))
+
+
 class BootLog:
     """Takes entries at once and writes them in groups, so that no phone waits for its own entry."""
 
@@ -86,6 +92,7 @@ class BootLog:
         self._database = database
         self._waiting: list[Entry] = []
         self._wake = asyncio.Event()
+        self._writing = asyncio.Lock()
 
     def add(self, entry: Entry) -> None:
         self._waiting.append(entry)
@@ -93,17 +100,20 @@ class BootLog:
         self._wake.set()
 
     async def flush(self) -> None:
-        """Writes what waits; on failure it goes on waiting."""
-        entries, self._waiting = self._waiting, []
-        if not entries:
-            return
-        try:
-            async with self._database.write() as session:
-                await session.execute(sa.insert(Row), [asdict(entry) for entry in entries])
-        except (SQLAlchemyError, OSError) as error:
-            _log.error("the boot log cannot be written: %s", type(error).__name__)
-            self._waiting = [*entries, *self._waiting][-_MOST:]
-            raise
+        """Writes what waits; on failure it goes on waiting. Afterwards all that was added before is there."""
+        async with self._writing:
+            entries, self._waiting = self._waiting, []
+            if not entries:
+                return
+            try:
+                async with self._database.write() as session:
+                    await session.execute(sa.insert(Row), [asdict(entry) for entry in entries])
+                    await sightings.note(session, [seen for entry in entries if (seen := _seen(entry))])
+                    await _record_stale_fetches(session, entries)
+            except (SQLAlchemyError, OSError) as error:
+                _log.error("the boot log cannot be written: %s", type(error).__name__)
+                self._waiting = [*entries, *self._waiting][-_MOST:]
+                raise
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -127,3 +137,48 @@ class BootLog:
             except (SQLAlchemyError, OSError):
                 await asyncio.sleep(1)
                 self._wake.set()
+
+
+async def page(
+    session: AsyncSession, account_id: str, mac: str, *, limit: int, cursor: str | None
+) -> tuple[list[Row], str | None]:
+    """The requests of one phone, newest first; `cursor` is the number of an entry."""
+    query = sa.select(Row).where(Row.account_id == account_id, Row.mac == mac)
+    if cursor is not None:
+        query = query.where(Row.id < int(cursor))
+    rows = list(await session.scalars(query.order_by(Row.id.desc()).limit(limit + 1)))
+    return rows[:limit], str(rows[limit - 1].id) if len(rows) > limit else None
+
+
+def _seen(entry: Entry) -> dict[str, Any] | None:
+    """What an entry says of when its phone was last seen."""
+    if not entry.account_id or not entry.mac:
+        return None
+    of = {"account_id": entry.account_id, "mac": entry.mac}
+    if entry.verdict is Verdict.SERVED:
+        # Only a whole answer counts: a HEAD has told the phone nothing.
+        firmware = {"firmware": entry.firmware} if entry.firmware else {}
+        fetched = {"fetched_at": entry.time, "fetched_ip": entry.ip, "generation": entry.generation}
+        return of | fetched | firmware if entry.method == "GET" else None
+    if entry.verdict is Verdict.TOKEN_ROTATED:
+        return of | {
+            "refused_at": entry.time,
+            "refused_ip": entry.ip,
+            "refused_generation": entry.generation,
+        }
+    return None
+
+
+async def _record_stale_fetches(session: AsyncSession, entries: Iterable[Entry]) -> None:
+    """Enters phones that asked with a rotated token in the activity log: here, so that the refusal of one
+    neither waits for it nor tells by its timing whether the account has this MAC address."""
+    asked = {
+        (entry.account_id, entry.mac): entry.ip
+        for entry in entries
+        if entry.verdict is Verdict.TOKEN_ROTATED and entry.account_id and entry.mac
+    }
+    # In one order, so that two servers do not wait in a circle for each other's accounts.
+    for (account_id, mac), ip in sorted(asked.items()):
+        known = sa.select(_devices.c.mac).where(_devices.c.account_id == account_id, _devices.c.mac == mac)
+        if await session.scalar(known):
+            await activity.record_stale_fetch(session, account_id, mac, ip=ip)

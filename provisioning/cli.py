@@ -86,6 +86,10 @@ def _parser() -> argparse.ArgumentParser:
     sample.add_argument("--check", action="store_true", help="only tell what differs, and exit 1 if it does")
     sample.set_defaults(run=_samples)
 
+    verify = commands.add_parser("verify-activity", help="check that the activity log is whole and unchanged")
+    verify.add_argument("--account", metavar="ID", help="one account's log; without it, all")
+    verify.set_defaults(run=_verify_activity)
+
     boot = commands.add_parser("boot", help="boot a virtual phone against a provisioning URL")
     boot.add_argument("url")
     boot.add_argument("--mac", required=True)
@@ -200,6 +204,16 @@ def _boot(environment: Config, options: argparse.Namespace) -> int:
         print(f"problem: {problem}")
     print("The phone came up." if boot.came_up else "The phone did NOT come up.")
     return 0 if boot.came_up else 1
+
+
+def _verify_activity(environment: Config, options: argparse.Namespace) -> int:
+    async def run() -> str | None:
+        async with _database(environment) as database, database.read() as session:
+            return await activity.verify(session, options.account)
+
+    broken = asyncio.run(run())
+    print(f"The activity log is broken at {broken}." if broken else "The activity log is whole.")
+    return 1 if broken else 0
 
 
 class _Mac(Input):

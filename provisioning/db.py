@@ -17,9 +17,10 @@ from sqlalchemy import event
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
 from sqlalchemy.orm import DeclarativeBase
 
-from provisioning.errors import invalid
+from provisioning.errors import Conflict, invalid
 
 Form = TypeVar("Form", bound=pydantic.BaseModel)
+AnyRow = TypeVar("AnyRow", bound="Base")
 
 ALPHABET: Final = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base 32: no i l o u
 _MIGRATION_LOCK: Final = 0x70726F76  # any number that no other program on the database takes
@@ -75,7 +76,8 @@ class Database:
     """Two ways in: `read` sees one snapshot and cannot write, `write` is one transaction.
 
     On SQLite writers queue for one connection and begin at once, since a transaction that reads first
-    and then wants to write fails when another wrote in between.
+    and then wants to write fails when another wrote in between. Errors do not repeat the values of a
+    statement, which may be secret.
     """
 
     def __init__(self, url: str) -> None:
@@ -113,8 +115,8 @@ class Database:
 def _sqlite(file: str) -> tuple[AsyncEngine, AsyncEngine]:
     Path(file).parent.mkdir(parents=True, exist_ok=True)
     url = sa.URL.create("sqlite+aiosqlite", database=file)
-    readers = create_async_engine(url, pool_size=4, max_overflow=4)
-    writers = create_async_engine(url, pool_size=1, max_overflow=0)
+    readers = create_async_engine(url, pool_size=4, max_overflow=4, hide_parameters=True)
+    writers = create_async_engine(url, pool_size=1, max_overflow=0, hide_parameters=True)
     _on_sqlite(readers, "BEGIN", ("query_only = ON",))
     # With synchronous=NORMAL a power cut may undo a rotation that was answered.
     _on_sqlite(writers, "BEGIN IMMEDIATE", ("synchronous = FULL",))
@@ -137,13 +139,14 @@ def _on_sqlite(engine: AsyncEngine, begin: str, pragmas: tuple[str, ...]) -> Non
 
 def _postgresql(rest: str) -> tuple[AsyncEngine, AsyncEngine]:
     url = f"postgresql+asyncpg://{rest}"
-    writers = create_async_engine(url, pool_size=5, max_overflow=5, pool_pre_ping=True)
+    writers = create_async_engine(url, pool_size=5, max_overflow=5, pool_pre_ping=True, hide_parameters=True)
     # A read is one snapshot: a body never mixes what two transactions wrote.
     readers = create_async_engine(
         url,
         pool_size=5,
         max_overflow=5,
         pool_pre_ping=True,
+        hide_parameters=True,
         isolation_level="REPEATABLE READ",
         execution_options={"postgresql_readonly": True},
     )
@@ -166,3 +169,22 @@ def assign(row: Base, form: pydantic.BaseModel) -> None:
     """Writes a checked form into the columns of its fields' names."""
     for name, value in form.model_dump(mode="json").items():
         setattr(row, name, value)
+
+
+async def page(
+    session: AsyncSession, query: sa.Select[AnyRow], *, limit: int, cursor: str | None
+) -> tuple[list[AnyRow], str | None]:
+    """One page of the rows of `query`, newest first by their id, and the cursor of the next page or None."""
+    key = query.column_descriptions[0]["entity"].id
+    if cursor is not None:
+        query = query.where(key < cursor)
+    rows = list(await session.scalars(query.order_by(key.desc()).limit(limit + 1)))
+    return rows[:limit], getattr(rows[limit - 1], "id") if len(rows) > limit else None  # noqa: B009
+
+
+async def flush_or_conflict(session: AsyncSession, why: str) -> None:
+    """Sends a deletion to the database; raises `Conflict` when something still refers to what goes."""
+    try:
+        await session.flush()
+    except sa.exc.IntegrityError:
+        raise Conflict(why) from None

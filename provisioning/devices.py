@@ -1,9 +1,9 @@
 """Devices: the phones of an account, and all that one of them is to know when it boots."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import sqlalchemy as sa
 from pydantic import AfterValidator, Field
@@ -12,16 +12,17 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from button_templates import library
 from button_templates.layout import Button, Buttons, restored, stored
-from provisioning import accounts, extensions, locations, uploads
+from provisioning import accounts, db, extensions, locations, uploads
 from provisioning.db import Base, new_id, now
 from provisioning.errors import Invalid, NotFound, RenderError, invalid
-from provisioning.fields import Input, Mac, Text, one_line
+from provisioning.fields import Input, Mac, PhoneNumberId, Text, one_line
 from provisioning.phones.options import Options, resolve
 from provisioning.phones.phone import Line, Phone, Site
 from provisioning.phones.vendor import Vendor, absorbed
 from provisioning.vault import Vault
 
 Vendors = Mapping[str, Vendor]
+MASK: Final = "********"
 
 
 class DeviceForm(Input):
@@ -37,6 +38,7 @@ class DeviceForm(Input):
     lines: Annotated[list[str], Field(default_factory=list)]
     button_template_id: str | None = None
     button_overrides: Buttons = ()
+    outbound_number_id: PhoneNumberId | None = None
     options: Annotated[Options, Field(default_factory=Options)]
 
 
@@ -54,6 +56,7 @@ class Row(Base):
     location_id: Mapped[str | None] = mapped_column(sa.ForeignKey("locations.id"), index=True)
     button_template_id: Mapped[str | None] = mapped_column(sa.ForeignKey("button_templates.id"), index=True)
     button_overrides: Mapped[list[Any]]
+    outbound_number_id: Mapped[str | None]
     options: Mapped[dict[str, Any]]
     created_at: Mapped[datetime]
 
@@ -81,7 +84,15 @@ class Device:
     lines: tuple[str, ...]
     button_template_id: str | None
     button_overrides: tuple[Button, ...]
+    outbound_number_id: str | None
     options: Options
+
+    def form(self) -> DeviceForm:
+        """The device as its own form, to be changed in part."""
+        return DeviceForm(
+            **{name: getattr(self, name) for name in DeviceForm.model_fields if name != "lines"},
+            lines=list(self.lines),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +121,24 @@ async def find(session: AsyncSession, account_id: str, mac: str) -> Device | Non
     return await _device(session, row) if row else None
 
 
+async def get(session: AsyncSession, account_id: str, device_id: str) -> Device:
+    return await _device(session, await _row(session, account_id, device_id))
+
+
+async def page(
+    session: AsyncSession, account_id: str, *, limit: int, cursor: str | None
+) -> tuple[list[Device], str | None]:
+    query = sa.select(Row).where(Row.account_id == account_id)
+    rows, following = await db.page(session, query, limit=limit, cursor=cursor)
+    return [await _device(session, row) for row in rows], following
+
+
+async def delete(session: AsyncSession, account_id: str, device_id: str) -> None:
+    """The phone's uploads go with it."""
+    await session.delete(await _row(session, account_id, device_id))
+    await session.flush()
+
+
 async def list_all(session: AsyncSession, account_id: str) -> list[Device]:
     rows = await session.scalars(sa.select(Row).where(Row.account_id == account_id).order_by(Row.id))
     return [await _device(session, row) for row in rows.all()]
@@ -132,10 +161,8 @@ async def gather(
     if model is None:
         raise RenderError(f"{device.model} is not among the models of {vendor.title}")
     options = resolve(rendering.platform, account.options, device.options)
-    if options.sip_server is None:
-        raise RenderError("the phone option sip_server is set neither for the phone nor above it")
-    if options.transport_trust == "custom" and options.transport_ca is None:
-        raise RenderError("the phone option transport_trust is custom, and transport_ca is not set")
+    if lack := _lack(options):
+        raise RenderError(lack)
     zone = options.timezone or (place and place.form.timezone) or account.general.timezone
     return vendor.phone(
         mac=device.mac,
@@ -157,6 +184,27 @@ async def gather(
     )
 
 
+async def check_account_options(
+    session: AsyncSession, rendering: Rendering, account_id: str, options: Options
+) -> None:
+    """Raises `Invalid` when a device of the account could not be rendered with these options above it."""
+    if not _lack(resolve(rendering.platform, options)):
+        return
+    rows = await session.execute(sa.select(Row.mac, Row.options).where(Row.account_id == account_id))
+    for mac, own in rows:
+        if lack := _lack(resolve(rendering.platform, options, Options.model_validate(own))):
+            raise invalid("", f"device {mac}: {lack}")
+
+
+def _lack(options: Options) -> str | None:
+    """What is missing for any phone to work with these options."""
+    if options.sip_server is None:
+        return "the phone option sip_server is set neither for the phone nor above it"
+    if options.transport_trust == "custom" and options.transport_ca is None:
+        return "the phone option transport_trust is custom, and transport_ca is not set"
+    return None
+
+
 async def gather_site(session: AsyncSession, rendering: Rendering, account_id: str, url: str) -> Site:
     """What all phones of the account share."""
     account = await accounts.get(session, account_id)
@@ -172,18 +220,50 @@ async def files(
     return {name: vendor.render(file, phone if own else site) for name, file, own in vendor.file_names(phone)}
 
 
+async def try_out(session: AsyncSession, vault: Vault, rendering: Rendering, device: Device) -> Phone:
+    """Renders every file of the device once, so that the phone is not the first to meet a fault."""
+    phone = await gather(session, vault, rendering, device, MASK)
+    await files(session, rendering, device, phone)
+    return phone
+
+
+def masked(phone: Phone, base_url: str) -> Phone:
+    """The phone without its secrets, for people who look at its files."""
+    return replace(
+        phone,
+        lines=tuple(replace(line, sip_password=MASK) for line in phone.lines),
+        admin_password=MASK,
+        url=provisioning_url(base_url, MASK),
+    )
+
+
 def provisioning_url(base_url: str, token: str) -> str:
     return f"{base_url}/p/{token}/"
 
 
-async def _write(session: AsyncSession, vendors: Vendors, row: Row, form: DeviceForm) -> Device:
-    vendor = _vendor(vendors, form)
-    _check_model(vendor, form)
-    await _check_references(session, row, form)
-    row.mac, row.vendor, row.model, row.expansion = form.mac, vendor.name, form.model, form.expansion
+def check_form(rendering: Rendering, account: Options, form: DeviceForm) -> None:
+    """Raises `Invalid` for what can be told without the database: vendor, model, options."""
+    _check_model(_vendor(rendering.vendors, form), form)
+    if lack := _lack(resolve(rendering.platform, account, form.options)):
+        raise invalid("options", lack)
+
+
+def write_columns(row: Row, vendors: Vendors, form: DeviceForm) -> None:
+    row.mac, row.vendor, row.model, row.expansion = (
+        form.mac,
+        _vendor(vendors, form).name,
+        form.model,
+        form.expansion,
+    )
     row.name, row.location_id, row.button_template_id = form.name, form.location_id, form.button_template_id
-    row.button_overrides = stored(form.button_overrides)
+    row.button_overrides, row.outbound_number_id = stored(form.button_overrides), form.outbound_number_id
     row.options = form.options.model_dump(mode="json", exclude_none=True)
+
+
+async def _write(session: AsyncSession, vendors: Vendors, row: Row, form: DeviceForm) -> Device:
+    _check_model(_vendor(vendors, form), form)
+    await _check_references(session, row, form)
+    write_columns(row, vendors, form)
     session.add(row)
     await session.flush()
     await session.execute(sa.delete(LineRow).where(LineRow.device_id == row.id))
@@ -273,5 +353,6 @@ async def _device(session: AsyncSession, row: Row) -> Device:
         tuple(lines),
         row.button_template_id,
         restored(row.button_overrides),
+        row.outbound_number_id,
         Options.model_validate(row.options),
     )

@@ -41,6 +41,14 @@ class Conflict(ProvisioningError):
     """The thing is not in a state that allows this."""
 
 
+class Forbidden(ProvisioningError):
+    """The caller may not do this."""
+
+
+class Stale(ProvisioningError):
+    """The thing is no longer as the caller read it."""
+
+
 class RenderError(ProvisioningError):
     """A phone's file cannot be made from what the account holds."""
 
@@ -67,3 +75,11 @@ def _path(parts: Iterable[int | str]) -> str:
 def _join(prefix: str, field: str) -> str:
     separator = "." if prefix and field and not field.startswith("[") else ""
     return prefix + separator + field
+
+
+class TooMany(ProvisioningError):
+    """It was tried too often; `retry_after` is in whole seconds."""
+
+    def __init__(self, retry_after: int) -> None:
+        self.retry_after = retry_after
+        super().__init__(f"too many attempts: try again in {retry_after} seconds")

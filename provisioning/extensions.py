@@ -12,10 +12,11 @@ from pydantic import Field
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Mapped, mapped_column
 
+from provisioning import db
 from provisioning.db import Base, new_id, now
 from provisioning.errors import NotFound, invalid
-from provisioning.fields import Input, SipPassword, SipUsername, Text
-from provisioning.phones.phone import EMERGENCY_NUMBERS
+from provisioning.fields import Input, PhoneNumberId, SipPassword, SipUsername, Text
+from provisioning.phones.options import EMERGENCY_NUMBERS
 from provisioning.vault import Vault
 
 
@@ -26,6 +27,7 @@ class ExtensionForm(Input):
     display_name: Text
     sip_username: SipUsername | None = None
     sip_password: SipPassword | None = Field(default=None, repr=False)
+    outbound_number_id: PhoneNumberId | None = None
     voicemail_enabled: bool = True
 
 
@@ -42,6 +44,7 @@ class Row(Base):
     display_name: Mapped[str]
     sip_username: Mapped[str]
     sip_password: Mapped[bytes]
+    outbound_number_id: Mapped[str | None]
     voicemail_enabled: Mapped[bool]
     created_at: Mapped[datetime]
 
@@ -52,6 +55,7 @@ class Extension:
     number: str
     display_name: str
     sip_username: str
+    outbound_number_id: str | None
     voicemail_enabled: bool
 
 
@@ -59,24 +63,44 @@ async def add(
     session: AsyncSession, vault: Vault, account_id: str, form: ExtensionForm, *, length: int
 ) -> Extension:
     """A new extension; its number has exactly `length` digits, the account's extension length."""
-    if len(form.number) != length:
-        raise invalid("number", f"must have {length} digits, the account's extension length")
-    for emergency in EMERGENCY_NUMBERS:
-        # Phones send these at once, so that nothing longer that begins like them can be dialled.
-        if form.number.startswith(emergency):
-            raise invalid("number", f"must not begin with the emergency number {emergency}")
-    row = Row(id=new_id("ext"), account_id=account_id, number=form.number, created_at=now())
+    _check_number(form.number, length)
+    row = Row(id=new_id("ext"), account_id=account_id, created_at=now())
     row.sip_password = _seal(vault, row, _make_password())
     return await _write(session, vault, row, form)
 
 
 async def update(
-    session: AsyncSession, vault: Vault, account_id: str, extension_id: str, form: ExtensionForm
+    session: AsyncSession,
+    vault: Vault,
+    account_id: str,
+    extension_id: str,
+    form: ExtensionForm,
+    *,
+    length: int,
 ) -> Extension:
+    """A number that stays may be of an older length."""
     row = await _row(session, account_id, extension_id)
     if form.number != row.number:
-        raise invalid("number", "cannot be changed; make a new extension")
+        _check_number(form.number, length)
     return await _write(session, vault, row, form)
+
+
+async def get(session: AsyncSession, account_id: str, extension_id: str) -> Extension:
+    return _extension(await _row(session, account_id, extension_id))
+
+
+async def page(
+    session: AsyncSession, account_id: str, *, limit: int, cursor: str | None
+) -> tuple[list[Extension], str | None]:
+    query = sa.select(Row).where(Row.account_id == account_id)
+    rows, following = await db.page(session, query, limit=limit, cursor=cursor)
+    return [_extension(row) for row in rows], following
+
+
+async def delete(session: AsyncSession, account_id: str, extension_id: str) -> None:
+    """Raises `Conflict` while a device has it as a line."""
+    await session.delete(await _row(session, account_id, extension_id))
+    await db.flush_or_conflict(session, "a device has this extension as a line")
 
 
 async def find(session: AsyncSession, account_id: str, number: str) -> Extension | None:
@@ -109,8 +133,9 @@ async def _write(session: AsyncSession, vault: Vault, row: Row, form: ExtensionF
         raise invalid("number", "another extension has this number")
     if clash:
         raise invalid("sip_username", f"extension {clash.number} has this SIP user name")
+    row.number = form.number
     row.display_name, row.voicemail_enabled = form.display_name, form.voicemail_enabled
-    row.sip_username = username
+    row.sip_username, row.outbound_number_id = username, form.outbound_number_id
     if form.sip_password:
         row.sip_password = _seal(vault, row, form.sip_password)
     session.add(row)
@@ -123,6 +148,15 @@ async def _row(session: AsyncSession, account_id: str, extension_id: str) -> Row
     if row is None or row.account_id != account_id:
         raise NotFound("there is no such extension")
     return row
+
+
+def _check_number(number: str, length: int) -> None:
+    if len(number) != length:
+        raise invalid("number", f"must have {length} digits, the account's extension length")
+    for emergency in EMERGENCY_NUMBERS:
+        # Phones send these at once, so that nothing longer that begins like them can be dialled.
+        if number.startswith(emergency):
+            raise invalid("number", f"must not begin with the emergency number {emergency}")
 
 
 def _make_password() -> str:
@@ -139,4 +173,6 @@ def _where(row: Row) -> tuple[str, ...]:
 
 
 def _extension(row: Row) -> Extension:
-    return Extension(row.id, row.number, row.display_name, row.sip_username, row.voicemail_enabled)
+    return Extension(
+        row.id, row.number, row.display_name, row.sip_username, row.outbound_number_id, row.voicemail_enabled
+    )

@@ -29,3 +29,29 @@ def _is_trusted(address: str, trusted: Sequence[Network]) -> bool:
     except ValueError:
         return False
     return any(ip in network for network in trusted)
+
+
+def session_value(request: web.Request, base_url: str) -> str | None:
+    """The value of the caller's session cookie."""
+    return request.cookies.get(_cookie(base_url))
+
+
+def set_session(response: web.StreamResponse, base_url: str, value: str) -> None:
+    """Gives the browser its session cookie, which it forgets when it is closed."""
+    response.set_cookie(
+        _cookie(base_url), value, path="/", httponly=True, samesite="Lax", secure=_tls(base_url)
+    )
+
+
+def delete_session(response: web.StreamResponse, base_url: str) -> None:
+    # With the same attributes, or a browser takes it for another cookie, and refuses one of this name.
+    response.del_cookie(_cookie(base_url), path="/", httponly=True, samesite="Lax", secure=_tls(base_url))
+
+
+def _cookie(base_url: str) -> str:
+    """Browsers take a name with `__Host-` over https from this very host alone, so nobody else can set it."""
+    return "__Host-session" if _tls(base_url) else "session"
+
+
+def _tls(base_url: str) -> bool:
+    return base_url.startswith("https://")

@@ -63,7 +63,7 @@ async def load(
         current = await tokens.current(session, vault, loaded.account_id) or await tokens.generate(
             session, vault, loaded.account_id, actor="system", token=token
         )
-        warnings = await _try_all(session, vault, rendering, loaded.account_id, current.text, file)
+        warnings = await _try_all(session, vault, rendering, loaded.account_id, file)
     except Invalid as error:
         raise account_file.placed(error, text) from None
     await activity.record(
@@ -123,7 +123,9 @@ class _Parts:
 
     async def _extension(self, form: ExtensionForm, length: int) -> None:
         if found := await extensions.find(self._session, self._account_id, form.number):
-            await extensions.update(self._session, self._vault, self._account_id, found.id, form)
+            await extensions.update(
+                self._session, self._vault, self._account_id, found.id, form, length=length
+            )
         else:
             await extensions.add(self._session, self._vault, self._account_id, form, length=length)
 
@@ -183,7 +185,7 @@ def _with_starter(part: TemplatePart) -> TemplateForm:
 
 
 async def _try_all(
-    session: AsyncSession, vault: Vault, rendering: Rendering, account_id: str, token: str, file: AccountFile
+    session: AsyncSession, vault: Vault, rendering: Rendering, account_id: str, file: AccountFile
 ) -> list[str]:
     """Renders every file of every phone once, so that no phone is the first to meet a fault."""
     faults: list[FieldError] = []
@@ -191,22 +193,19 @@ async def _try_all(
     places = {device.mac: f"devices[{index}]" for index, device in enumerate(file.devices)}
     for device in await devices.list_all(session, account_id):
         with collected(faults, places.get(device.mac, f"device {device.mac}")):
-            warnings += await _try(session, vault, rendering, device, token)
+            warnings += await _try(session, vault, rendering, device)
     if faults:
         raise Invalid(faults)
     return warnings
 
 
-async def _try(
-    session: AsyncSession, vault: Vault, rendering: Rendering, device: Device, token: str
-) -> list[str]:
-    phone = await devices.gather(session, vault, rendering, device, token)
+async def _try(session: AsyncSession, vault: Vault, rendering: Rendering, device: Device) -> list[str]:
+    phone = await devices.try_out(session, vault, rendering, device)
     for key in phone.refused:
         # A slot that the model lacks is a slip of the file; a type that it lacks is only reported.
         if why := phone.face.misfit((key.module, key.position)):
             part = "button_template" if key.source == "template" else "button_overrides"
             raise invalid(part, f"module {key.module} position {key.position}: {why}")
-    await devices.files(session, rendering, device, phone)
     return [f"{device.mac} ({device.model}): {warning}" for warning in phone.warnings]
 
 

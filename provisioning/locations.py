@@ -9,6 +9,7 @@ from pydantic import Field
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Mapped, mapped_column
 
+from provisioning import db
 from provisioning.db import Base, assign, new_id, now, values
 from provisioning.errors import NotFound, invalid
 from provisioning.fields import Address, DialString, Email, Input, Text, Zone
@@ -60,6 +61,20 @@ async def get(session: AsyncSession, account_id: str, location_id: str) -> Locat
 async def find(session: AsyncSession, account_id: str, name: str) -> Location | None:
     row = await session.scalar(sa.select(Row).where(Row.account_id == account_id, Row.name == name))
     return _location(row) if row else None
+
+
+async def page(
+    session: AsyncSession, account_id: str, *, limit: int, cursor: str | None
+) -> tuple[list[Location], str | None]:
+    query = sa.select(Row).where(Row.account_id == account_id)
+    rows, following = await db.page(session, query, limit=limit, cursor=cursor)
+    return [_location(row) for row in rows], following
+
+
+async def delete(session: AsyncSession, account_id: str, location_id: str) -> None:
+    """Raises `Conflict` while a device is there."""
+    await session.delete(await _row(session, account_id, location_id))
+    await db.flush_or_conflict(session, "a device is at this location")
 
 
 async def _write(session: AsyncSession, row: Row, form: LocationForm) -> Location:

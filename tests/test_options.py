@@ -49,6 +49,11 @@ def test_the_port_follows_the_transport_where_none_is_set(transport: str, port: 
         ("park_code", "*68;x"),
         ("dial_plan", "xxxx|"),
         ("dial_plan", "xxxx\nT"),
+        ("dial_plan", "[2-9]xxxT|0T"),
+        ("dial_plan", "x.T"),
+        ("dial_plan", "0T|9xxT|93xxT"),
+        ("dial_plan", "9[13]x.T"),
+        ("dial_plan", "911x"),
         ("transport_ca", "no certificate"),
         ("lldp", 1),
         ("unknown_option", True),
@@ -57,6 +62,11 @@ def test_the_port_follows_the_transport_where_none_is_set(transport: str, port: 
 def test_a_value_that_no_phone_can_use_is_refused_by_name(name: str, value: object) -> None:
     with pytest.raises(Invalid, match=f"^{name}"):
         check(Options, {name: value})
+
+
+@pytest.mark.parametrize("plan", ["[2-8]xxxT|9[024-9]xxT|0T|011x.T", "911", "xxx", "91[02-9]x.T", "*x.T"])
+def test_a_dial_plan_that_holds_back_no_emergency_number_is_taken(plan: str) -> None:
+    assert check(Options, {"dial_plan": plan}).dial_plan == plan
 
 
 def test_a_refusal_does_not_repeat_the_value() -> None:

@@ -457,7 +457,7 @@ def test_trust_is_the_name_check_and_the_accounts_own_certificate(
 
 @pytest.mark.parametrize(
     ("minutes", "mode", "seconds"),
-    [(60, "rel", 3601), (90, "rel", 5400), (1440, "random", 86400), (1500, "random", 172800)],
+    [(60, "rel", 3601), (90, "rel", 5400), (1440, "random", 86400), (1500, "random", 86400)],
 )
 def test_polling_is_spread_over_the_window_in_whole_days_or_runs_from_each_phones_start(
     minutes: int, mode: str, seconds: int
@@ -579,14 +579,15 @@ def test_a_dial_plan_of_the_accounts_own_replaces_all_but_the_emergency_numbers(
 
 
 def test_emergency_calls_go_to_both_servers_by_their_transport() -> None:
-    sent = {n: v for n, v in settings(phone(options=EVERYTHING)).items() if n.startswith("dialplan.routing.")}
+    options = EVERYTHING.model_copy(update={"sip_transport": "udp", "sip_port": 5060})
+    sent = {n: v for n, v in settings(phone(options=options)).items() if n.startswith("dialplan.routing.")}
     assert sent == {
         "dialplan.routing.server.1.address": "sip.example.com",
-        "dialplan.routing.server.1.port": "5061",
-        "dialplan.routing.server.1.transport": "TLS",
+        "dialplan.routing.server.1.port": "5060",
+        "dialplan.routing.server.1.transport": "UDPOnly",
         "dialplan.routing.server.2.address": "sip2.example.com",
         "dialplan.routing.server.2.port": "5062",
-        "dialplan.routing.server.2.transport": "TLS",
+        "dialplan.routing.server.2.transport": "UDPOnly",
         "dialplan.routing.emergency.1.value": "911",
         "dialplan.routing.emergency.1.server.1": "1",
         "dialplan.routing.emergency.1.server.2": "2",
@@ -602,10 +603,13 @@ def test_emergency_calls_take_the_proxy_that_all_calls_take() -> None:
     assert "dialplan.routing.server.2.address" not in sent
 
 
-def test_old_software_that_knows_no_transport_there_sends_emergency_calls_like_any_other() -> None:
-    assert not any(
-        n.startswith("dialplan.routing.") for n in settings(phone("SoundPoint IP 330", (), EVERYTHING))
-    )
+@pytest.mark.parametrize("model", ["VVX 450", "SoundPoint IP 330"])
+@pytest.mark.parametrize("transport", ["tcp", "tls"])
+def test_over_a_transport_that_such_servers_may_not_know_emergency_calls_go_like_any_other(
+    model: str, transport: str
+) -> None:
+    options = EVERYTHING.model_copy(update={"sip_transport": transport})
+    assert not any(n.startswith("dialplan.routing.") for n in settings(phone(model, (), options)))
 
 
 # ------------------------------------------------------------------ keys
@@ -920,18 +924,6 @@ VVX_450 = """\
     dialplan.digitmap="911|933|[0-9]xxxT|0T|011xxx.T|[0-1][2-9]xxxxxxxxx|[2-9]xxxxxxxxx|*x.T|**x.T|#x.T"
     dialplan.digitmap.timeOut="0|0|3|3|3|3|3|3|3|3"
     dialplan.impossibleMatchHandling="2"
-    dialplan.routing.server.1.address="sip.example.com"
-    dialplan.routing.server.1.port="5061"
-    dialplan.routing.server.1.transport="TLS"
-    dialplan.routing.server.2.address="sip2.example.com"
-    dialplan.routing.server.2.port="5061"
-    dialplan.routing.server.2.transport="TLS"
-    dialplan.routing.emergency.1.value="911"
-    dialplan.routing.emergency.1.server.1="1"
-    dialplan.routing.emergency.1.server.2="2"
-    dialplan.routing.emergency.2.value="933"
-    dialplan.routing.emergency.2.server.1="1"
-    dialplan.routing.emergency.2.server.2="2"
   />
   <keys
     lineKey.reassignment.enabled="1"

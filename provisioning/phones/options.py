@@ -9,6 +9,8 @@ from pydantic import AfterValidator, Field
 from provisioning.errors import Invalid
 from provisioning.fields import DialString, Host, HostPort, Input, Zone, check
 
+# 933 is the carriers' test line for emergency calls: it must go the same way at the same speed.
+EMERGENCY_NUMBERS = ("911", "933")
 Codec = Literal["g722", "pcmu", "pcma", "g729", "opus", "ilbc"]
 Language = Literal[
     "da", "de", "en", "en-GB", "es", "fr", "fr-CA", "it", "ja", "ko",
@@ -37,6 +39,47 @@ def _digit_map(value: str) -> str:
                 "must be alternatives of 0-9 * # x . T and [ranges] with | between, such as [1-9]xxxT|0T"
             )
     return value
+
+
+def _no_delay(value: str) -> str:
+    """A plan in which an emergency number could be the beginning of another number would hold it back."""
+    for alternative in value.split("|"):
+        for number in EMERGENCY_NUMBERS:
+            if _goes_on(alternative, number):
+                raise ValueError(
+                    f"{alternative} can go on after {number}, which would wait for more digits:"
+                    " write [2-8]xxxT|9[024-9]xxT rather than [2-9]xxxT"
+                )
+    return value
+
+
+def _goes_on(alternative: str, number: str) -> bool:
+    """Whether the alternative matches more than `number` and begins with it."""
+    # Each element is a set of characters and whether it may be repeated or left out; T is no element.
+    found = re.findall(r"(\[[^\]]+\]|[^.T])(\.?)", alternative)
+    elements = [(_chars(element), bool(dot)) for element, dot in found]
+
+    def reach(places: set[int]) -> set[int]:
+        for place in sorted(places):
+            while place < len(elements) and elements[place][1]:
+                place += 1
+                places.add(place)
+        return places
+
+    places = reach({0})
+    for char in number:
+        matching = {p for p in places if p < len(elements) and char in elements[p][0]}
+        places = reach({p if elements[p][1] else p + 1 for p in matching})
+    return any(place < len(elements) for place in places)
+
+
+def _chars(element: str) -> frozenset[str]:
+    if element in {"x", "X"}:
+        return frozenset("0123456789")
+    spread = re.sub(
+        r"(\d)-(\d)", lambda m: "".join(map(str, range(int(m[1]), int(m[2]) + 1))), element.strip("[]")
+    )
+    return frozenset(spread)
 
 
 def _pem(value: str) -> str:
@@ -76,7 +119,9 @@ class Options(Input):
     voicemail_number: DialString | None = None
     intercom_prefix: DialString | None = None
     record_code: DialString | None = None
-    dial_plan: Annotated[str, Field(max_length=512), AfterValidator(_digit_map)] | None = None
+    dial_plan: (
+        Annotated[str, Field(max_length=512), AfterValidator(_digit_map), AfterValidator(_no_delay)] | None
+    ) = None
     ring_type: Annotated[int, Field(ge=1, le=5)] | None = None
     call_waiting: bool | None = None
     transport_trust: Literal["any", "public", "custom"] | None = None

@@ -6,10 +6,7 @@ from typing import Any
 
 from button_templates.layout import Face, Key
 from provisioning.phones.clock import Clock
-from provisioning.phones.options import Options
-
-# 933 is the carriers' test line for emergency calls: it must go the same way at the same speed.
-EMERGENCY_NUMBERS = ("911", "933")
+from provisioning.phones.options import EMERGENCY_NUMBERS, Options
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,8 @@ from typing import Literal, Protocol
 
 import aiohttp
 
-from provisioning.phones.phone import EMERGENCY_NUMBERS, Expansion, Model
+from provisioning.phones.options import EMERGENCY_NUMBERS
+from provisioning.phones.phone import Expansion, Model
 from provisioning.virtual_phone.digit_map import Dialled
 from provisioning.virtual_phone.http import Exchange, Problems, Wire
 

@@ -16,6 +16,8 @@ def upgrade() -> None:
         sa.Column("timezone", sa.String(), nullable=False),
         sa.Column("billing_address", sa.JSON(), nullable=True),
         sa.Column("extension_length", sa.Integer(), nullable=False),
+        sa.Column("default_outbound_number_id", sa.String(), nullable=True),
+        sa.Column("hold_music_clip_id", sa.String(), nullable=True),
         sa.Column("transcription_enabled", sa.Boolean(), nullable=False),
         sa.Column("recording_enabled", sa.Boolean(), nullable=False),
         sa.Column("parking_timeout_minutes", sa.Integer(), nullable=False),
@@ -108,6 +110,7 @@ def upgrade() -> None:
         sa.Column("display_name", sa.String(), nullable=False),
         sa.Column("sip_username", sa.String(), nullable=False),
         sa.Column("sip_password", sa.LargeBinary(), nullable=False),
+        sa.Column("outbound_number_id", sa.String(), nullable=True),
         sa.Column("voicemail_enabled", sa.Boolean(), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.ForeignKeyConstraint(
@@ -195,6 +198,7 @@ def upgrade() -> None:
         sa.Column("location_id", sa.String(), nullable=True),
         sa.Column("button_template_id", sa.String(), nullable=True),
         sa.Column("button_overrides", sa.JSON(), nullable=False),
+        sa.Column("outbound_number_id", sa.String(), nullable=True),
         sa.Column("options", sa.JSON(), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.ForeignKeyConstraint(
@@ -230,4 +234,20 @@ def upgrade() -> None:
             ["device_id"], ["devices.id"], name="fk_uploads_device_id", ondelete="CASCADE"
         ),
         sa.PrimaryKeyConstraint("device_id", "suffix", name="pk_uploads"),
+    )
+    op.create_table(
+        "sightings",
+        sa.Column("account_id", sa.String(), nullable=False),
+        sa.Column("mac", sa.String(), nullable=False),
+        sa.Column("fetched_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("fetched_ip", sa.String(), nullable=True),
+        sa.Column("generation", sa.Integer(), nullable=True),
+        sa.Column("firmware", sa.String(), nullable=True),
+        sa.Column("refused_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("refused_ip", sa.String(), nullable=True),
+        sa.Column("refused_generation", sa.Integer(), nullable=True),
+        sa.ForeignKeyConstraint(
+            ["account_id"], ["accounts.id"], name="fk_sightings_account_id", ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("account_id", "mac", name="pk_sightings"),
     )

@@ -1,0 +1,326 @@
+"""Devices: the phones of the account, their keys, the files that they are served, and what they asked for."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Annotated, Any
+
+from pydantic import ConfigDict, Field
+
+import tokens
+from button_templates.layout import Button
+from provisioning import boot_log, device_csv, devices, sightings
+from provisioning.api.operation import (
+    READER,
+    TECHNICIAN,
+    Answer,
+    Call,
+    Paging,
+    merged,
+    operation,
+    page_of,
+    patch,
+)
+from provisioning.devices import Device, DeviceForm
+from provisioning.errors import NotFound
+from provisioning.fields import Input, check
+from provisioning.sightings import Sighting
+
+
+class DeviceAnswer(Answer):
+    """`status` is `pending` before the first fetch, `stale` when the last one came with a rotated token."""
+
+    volatile = frozenset({"status", "last_fetch_at", "last_fetch_ip", "last_fetch_generation", "firmware"})
+
+    id: str
+    mac: str
+    vendor: str
+    model: str
+    expansion: str | None
+    name: str
+    location_id: str | None
+    lines: list[str]
+    button_template_id: str | None
+    button_overrides: list[Button]
+    outbound_number_id: str | None
+    effective_outbound_number: str | None
+    options: dict[str, Any]
+    status: str
+    last_fetch_at: datetime | None
+    last_fetch_ip: str | None
+    last_fetch_generation: int | None
+    firmware: str | None
+
+
+class ButtonAnswer(Answer):
+    module: int
+    position: int
+    type: str
+    label: str
+    target: dict[str, Any]
+    source: str
+    supported: bool
+    reason: str | None
+
+
+class ButtonsAnswer(Answer):
+    data: list[ButtonAnswer]
+
+
+class FileAnswer(Answer):
+    name: str
+    content_type: str
+    content: str
+
+
+class FilesAnswer(Answer):
+    data: list[FileAnswer]
+
+
+class BootAnswer(Answer):
+    id: int
+    time: datetime
+    method: str
+    file: str
+    status: int
+    verdict: str
+    reason: str
+    ip: str
+    user_agent: str
+    generation: int | None
+    bytes: int
+    config_hash: str | None
+
+
+class RevealQuery(Input):
+    model_config = ConfigDict(strict=False)
+    reveal: bool = False
+
+
+class BootsQuery(Paging):
+    cursor: Annotated[str, Field(pattern=r"^[0-9]{1,18}$")] | None = None
+
+
+DevicePage = page_of(DeviceAnswer)
+BootPage = page_of(BootAnswer)
+
+
+def _answer(device: Device, seen: Sighting, generation: int) -> DeviceAnswer:
+    return DeviceAnswer(
+        id=device.id,
+        mac=device.mac,
+        vendor=device.vendor,
+        model=device.model,
+        expansion=device.expansion,
+        name=device.name,
+        location_id=device.location_id,
+        lines=list(device.lines),
+        button_template_id=device.button_template_id,
+        button_overrides=list(device.button_overrides),
+        outbound_number_id=device.outbound_number_id,
+        effective_outbound_number=None,
+        options=device.options.model_dump(mode="json", exclude_none=True),
+        status=seen.status(generation),
+        last_fetch_at=seen.fetched_at,
+        last_fetch_ip=seen.fetched_ip,
+        last_fetch_generation=seen.generation,
+        firmware=seen.firmware,
+    )
+
+
+async def _answers(call: Call, found: Sequence[Device]) -> list[DeviceAnswer]:
+    current = await tokens.current(call.session, call.vault, call.account_id)
+    seen = await sightings.of(call.session, call.account_id, [device.mac for device in found])
+    generation = current.generation if current else 0
+    return [_answer(device, seen.get(device.mac, Sighting()), generation) for device in found]
+
+
+async def _one(call: Call, device: Device) -> DeviceAnswer:
+    return (await _answers(call, [device]))[0]
+
+
+@operation("GET", "/devices", "device.list", roles=READER, answer=DevicePage, query=Paging, resource="device")
+async def list_(call: Call, query: Paging) -> Answer:
+    """The devices, newest first."""
+    found, following = await devices.page(
+        call.session, call.account_id, limit=query.limit, cursor=query.cursor
+    )
+    return DevicePage(data=await _answers(call, found), next_cursor=following)
+
+
+@operation(
+    "POST",
+    "/devices",
+    "device.create",
+    roles=TECHNICIAN,
+    answer=DeviceAnswer,
+    body=DeviceForm,
+    resource="device",
+    status=201,
+)
+async def create(call: Call, body: DeviceForm) -> DeviceAnswer:
+    """A new device; its vendor is told from the MAC address when absent."""
+    made = await devices.add(call.session, call.rendering.vendors, call.account_id, body)
+    call.resource = f"device/{made.id}"
+    await devices.try_out(call.session, call.vault, call.rendering, made)
+    return await _one(call, made)
+
+
+class ImportAnswer(Answer):
+    created: int
+    updated: int
+
+
+@operation(
+    "POST",
+    "/devices/import",
+    "device.import",
+    roles=TECHNICIAN,
+    answer=ImportAnswer,
+    accepts="text/csv",
+    resource="device",
+)
+async def import_(call: Call, body: str) -> ImportAnswer:
+    """Make or update up to 5,000 devices from a CSV file, by their MAC address; all rows or none."""
+    done = await device_csv.import_(call.session, call.rendering, call.account_id, body)
+    call.detail |= {"created": done.created, "updated": done.updated}
+    return ImportAnswer(created=done.created, updated=done.updated)
+
+
+@operation("GET", "/devices/export", "device.export", roles=READER, produces="text/csv", resource="device")
+async def export(call: Call) -> str:
+    """All devices as the CSV file that import reads."""
+    return await device_csv.export(call.session, call.account_id)
+
+
+@operation("GET", "/devices/{id}", "device.read", roles=READER, answer=DeviceAnswer, resource="device/{id}")
+async def read(call: Call) -> DeviceAnswer:
+    """One device, with its last fetch."""
+    return await _one(call, await devices.get(call.session, call.account_id, call.id))
+
+
+@operation(
+    "PATCH",
+    "/devices/{id}",
+    "device.update",
+    roles=TECHNICIAN,
+    answer=DeviceAnswer,
+    body=patch(DeviceForm),
+    resource="device/{id}",
+)
+async def update(call: Call, body: Input) -> DeviceAnswer:
+    """Change a device; the phone gets the change with its next fetch."""
+    before = await read(call)
+    call.expect(before)
+    current = await devices.get(call.session, call.account_id, call.id)
+    form = check(DeviceForm, merged(current.form(), body))
+    device = await devices.update(call.session, call.rendering.vendors, call.account_id, call.id, form)
+    await devices.try_out(call.session, call.vault, call.rendering, device)
+    after = await _one(call, device)
+    call.changed(before, after)
+    return after
+
+
+@operation("DELETE", "/devices/{id}", "device.delete", roles=TECHNICIAN, resource="device/{id}")
+async def delete(call: Call) -> None:
+    """Remove a device: its files are refused from now on, and what it uploaded goes with it."""
+    call.expect(await read(call))
+    await devices.delete(call.session, call.account_id, call.id)
+
+
+@operation(
+    "GET",
+    "/devices/{id}/buttons",
+    "device.buttons",
+    roles=READER,
+    answer=ButtonsAnswer,
+    resource="device/{id}",
+)
+async def buttons(call: Call) -> ButtonsAnswer:
+    """The keys in force, and for each that the phone cannot hold the reason."""
+    device = await devices.get(call.session, call.account_id, call.id)
+    phone = await devices.gather(call.session, call.vault, call.rendering, device, "-")
+    keys = sorted(
+        [*(key for key in phone.slots if key.source), *phone.refused], key=lambda k: (k.module, k.position)
+    )
+    return ButtonsAnswer(
+        data=[
+            ButtonAnswer(
+                module=key.module,
+                position=key.position,
+                type=key.type,
+                label=key.label,
+                target=dict(key.target),
+                source=str(key.source),
+                supported=key.supported,
+                reason=key.reason,
+            )
+            for key in keys
+        ]
+    )
+
+
+@operation(
+    "GET",
+    "/devices/{id}/files",
+    "device.preview",
+    roles=READER,
+    answer=FilesAnswer,
+    query=RevealQuery,
+    resource="device/{id}",
+)
+async def files(call: Call, query: RevealQuery) -> FilesAnswer:
+    """What the phone would be served now, secrets masked unless `?reveal=true`."""
+    return FilesAnswer(data=await _files(call, query.reveal))
+
+
+@operation(
+    "GET",
+    "/devices/{id}/files/{file}",
+    "device.preview",
+    roles=READER,
+    answer=FileAnswer,
+    query=RevealQuery,
+    resource="device/{id}",
+)
+async def file(call: Call, query: RevealQuery) -> FileAnswer:
+    """One file that the phone would be served now, secrets masked unless `?reveal=true`."""
+    for made in await _files(call, query.reveal):
+        if made.name == call.path["file"]:
+            return made
+    raise NotFound("the phone has no file of this name")
+
+
+async def _files(call: Call, reveal: bool) -> list[FileAnswer]:
+    device = await devices.get(call.session, call.account_id, call.id)
+    if reveal:
+        call.reveal("device.reveal")
+    current = await tokens.current(call.session, call.vault, call.account_id)
+    phone = await devices.gather(
+        call.session, call.vault, call.rendering, device, current.text if current else devices.MASK
+    )
+    shown = phone if reveal else devices.masked(phone, call.rendering.base_url)
+    made = await devices.files(call.session, call.rendering, device, shown)
+    vendor = call.rendering.vendors[device.vendor]
+    types = {name: file.content_type for name, file, _ in vendor.file_names(phone)}
+    return [
+        FileAnswer(name=name, content_type=types[name], content=content.decode())
+        for name, content in made.items()
+    ]
+
+
+@operation(
+    "GET",
+    "/devices/{id}/boots",
+    "device.boots",
+    roles=READER,
+    answer=BootPage,
+    query=BootsQuery,
+    resource="device/{id}",
+)
+async def boots(call: Call, query: BootsQuery) -> Answer:
+    """The boot log of the device: each request, its verdict and the reason; newest first."""
+    device = await devices.get(call.session, call.account_id, call.id)
+    rows, following = await boot_log.page(
+        call.session, call.account_id, device.mac, limit=query.limit, cursor=query.cursor
+    )
+    return BootPage(data=[BootAnswer.model_validate(row) for row in rows], next_cursor=following)

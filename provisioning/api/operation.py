@@ -1,0 +1,197 @@
+"""An API operation: one declaration gives its route, roles, event, input, output and OpenAPI text."""
+
+import hashlib
+import json
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from types import GenericAlias
+from typing import Any, ClassVar, Final, TypeVar, cast
+
+import pydantic
+from pydantic import ConfigDict
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from provisioning.activity import EVENTS
+from provisioning.callers import Caller
+from provisioning.devices import Rendering
+from provisioning.errors import Forbidden, Stale
+from provisioning.fields import Input
+from provisioning.vault import Vault
+
+ADMIN: Final = frozenset({"admin"})
+TECHNICIAN: Final = frozenset({"admin", "technician"})
+READER: Final = frozenset({"admin", "technician", "viewer"})
+
+
+class Answer(pydantic.BaseModel):
+    """What an operation answers. Fields in `volatile` change by themselves and are not in the ETag."""
+
+    model_config = ConfigDict(frozen=True, from_attributes=True)
+    volatile: ClassVar[frozenset[str]] = frozenset()
+
+    def etag(self) -> str:
+        text = json.dumps(self.model_dump(mode="json", exclude=set(self.volatile)), sort_keys=True)
+        return f'"{hashlib.sha256(text.encode()).hexdigest()[:32]}"'
+
+
+@dataclass(slots=True)
+class Call:
+    """One call of an operation: who calls, in which transaction, and what the activity entry is to say."""
+
+    session: AsyncSession
+    vault: Vault
+    rendering: Rendering
+    caller: Caller
+    ip: str
+    path: Mapping[str, str]
+    if_match: str | None
+    event: str
+    resource: str
+    detail: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def account_id(self) -> str:
+        return self.caller.account_id
+
+    @property
+    def id(self) -> str:
+        return self.path["id"]
+
+    @property
+    def reveals(self) -> bool:
+        """Whether the caller may see secrets."""
+        return self.caller.role in TECHNICIAN
+
+    def reveal(self, event: str) -> None:
+        """Makes the call one that shows secrets. Raises `Forbidden` for a caller who may not see them."""
+        self.event = event
+        if not self.reveals:
+            raise Forbidden(f"a {self.caller.role} may not see secrets")
+
+    def expect(self, current: Answer) -> None:
+        """Raises `Stale` when the caller says which version it changes and that is not the current one."""
+        if self.if_match is not None and self.if_match.strip() not in {"*", current.etag()}:
+            raise Stale("it was changed by somebody else since you read it")
+
+    def secret(self, name: str) -> None:
+        """Notes in the entry that a secret is another one, not which."""
+        self.detail.setdefault("changed", {})[name] = "changed"
+
+    def changed(self, before: Answer, after: Answer) -> None:
+        """Notes in the entry what is not as it was."""
+        old, new = before.model_dump(mode="json"), after.model_dump(mode="json")
+        names = [name for name in new if old.get(name) != new[name] and name not in before.volatile]
+        self.detail["changed"] = {name: {"old": old.get(name), "new": new[name]} for name in names}
+
+
+Handler = Callable[..., Awaitable[Any]]
+Prepare = Callable[[Any], Awaitable[dict[str, Any]]]
+Declared = TypeVar("Declared", bound=Handler)
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """`resource` is a pattern over the path's names, `status` that of success, `failures` further ones.
+
+    `accepts` and `produces` are the types of a body and an answer that are not JSON. `prepare` is done
+    with the body before the transaction begins; what it gives are further arguments of the handler.
+    """
+
+    method: str
+    path: str
+    event: str
+    roles: frozenset[str]
+    handler: Handler
+    summary: str
+    resource: str
+    answer: Any = None
+    body: type[Input] | None = None
+    query: type[Input] | None = None
+    status: int = 200
+    accepts: str | None = None
+    produces: str | None = None
+    failures: tuple[int, ...] = ()
+    prepare: Prepare | None = None
+
+    @property
+    def writes(self) -> bool:
+        return EVENTS[self.event] == "write"
+
+
+OPERATIONS: list[Operation] = []
+
+
+def operation(
+    method: str,
+    path: str,
+    event: str,
+    *,
+    roles: frozenset[str],
+    resource: str = "account",
+    answer: Any = None,
+    body: type[Input] | None = None,
+    query: type[Input] | None = None,
+    status: int = 200,
+    accepts: str | None = None,
+    produces: str | None = None,
+    failures: tuple[int, ...] = (),
+    prepare: Prepare | None = None,
+) -> Callable[[Declared], Declared]:
+    """Declares the function below it as the operation; its docstring is the summary."""
+
+    def declare(handler: Declared) -> Declared:
+        summary = (handler.__doc__ or "").strip()
+        OPERATIONS.append(
+            Operation(
+                method,
+                path,
+                event,
+                roles,
+                handler,
+                summary,
+                resource,
+                answer,
+                body,
+                query,
+                status,
+                accepts,
+                produces,
+                failures,
+                prepare,
+            )
+        )
+        return handler
+
+    return declare
+
+
+def patch(form: type[Input]) -> type[Input]:
+    """The form with every field optional: what is absent stays as it is, null is a value like others."""
+    fields: dict[str, Any] = {
+        name: (info.rebuild_annotation(), pydantic.Field(default=None, repr=info.repr))
+        for name, info in form.model_fields.items()
+    }
+    return pydantic.create_model(f"{form.__name__.removesuffix('Form')}Patch", __base__=Input, **fields)
+
+
+def merged(form: Input, body: Input) -> dict[str, Any]:
+    """The values of `form` with those that the patch `body` names put over them."""
+    return form.model_dump() | body.model_dump(exclude_unset=True)
+
+
+class Paging(Input):
+    """`?limit=1..200&cursor=`"""
+
+    model_config = ConfigDict(strict=False)
+    limit: int = pydantic.Field(default=50, ge=1, le=200)
+    cursor: str | None = pydantic.Field(default=None, pattern=r"^[a-z]{2,4}_[0-9a-z]{26}$")
+
+
+def page_of(item: type[Answer]) -> type[Answer]:
+    """`{"data": […], "next_cursor": null | "…"}`"""
+    return pydantic.create_model(
+        f"{item.__name__.removesuffix('Answer')}Page",
+        __base__=Answer,
+        data=(cast(Any, GenericAlias(list, (item,))), ...),
+        next_cursor=(str | None, ...),
+    )

@@ -1,0 +1,189 @@
+"""Runs an operation: who calls, may they, is the input right; one transaction and one activity entry."""
+
+import asyncio
+import logging
+import re
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+from aiohttp import web
+
+from provisioning import accounts, activity, callers, origin
+from provisioning.api import problem
+from provisioning.api.operation import Answer, Call, Operation
+from provisioning.api.problem import Refused
+from provisioning.api.reading import read_json, read_query, read_text
+from provisioning.callers import Caller
+from provisioning.errors import NotFound, ProvisioningError, invalid
+from provisioning.http import client_address, session_value
+from provisioning.parts import CONFIG, DATABASE, VAULT, rendering
+
+_log = logging.getLogger(__name__)
+_running: set[asyncio.Task[web.Response]] = set()
+_ID: Final = re.compile(r"[a-z]{2,4}_[0-9a-z]{26}")
+
+
+@dataclass(slots=True)
+class _Run:
+    """One request on its way; `caller` is None until it is recognised."""
+
+    operation: Operation
+    request: web.Request
+    ip: str
+    resource: str
+    event: str
+    caller: Caller | None = None
+
+
+def handler(operation: Operation) -> Callable[[web.Request], Awaitable[web.Response]]:
+    async def handle(request: web.Request) -> web.Response:
+        ip = client_address(request, request.app[CONFIG].trusted_proxies)
+        resource = operation.resource.format_map(request.match_info)
+        run = _Run(operation, request, ip, resource, operation.event)
+        # A client that goes away, or a server that is told to end, does not stop an operation half way.
+        task = asyncio.create_task(_ended(run))
+        _running.add(task)  # the loop itself would let go of it
+        task.add_done_callback(_running.discard)
+        return await asyncio.shield(task)
+
+    return handle
+
+
+async def _ended(run: _Run) -> web.Response:
+    """The answer, whatever the end; its entry is made before it is given."""
+    operation = run.operation
+    try:
+        return await _answer(run)
+    except ProvisioningError as error:
+        return await _failed(run, problem.answer(error))
+    except ConnectionError:
+        # The client has gone in the middle of its body; nobody reads the answer, but the entry is made.
+        return await _failed(run, problem.answer(invalid("", "the body ended before its time")))
+    except problem.UNAVAILABLE as error:
+        _log.error("%s: the database: %s", operation.event, type(error).__name__)
+        return await _failed(run, problem.unavailable())
+    except Exception as error:
+        # Its text and its frames may hold secrets: the place where it was raised is enough to begin with.
+        _log.error("%s: %s at %s", operation.event, type(error).__name__, _place(error))
+        return await _failed(run, problem.problem(500, "the operation failed and changed nothing"))
+
+
+async def _answer(run: _Run) -> web.Response:
+    run.caller = caller = await _recognise(run)
+    if caller.role not in run.operation.roles:
+        raise Refused(403, f"a {caller.role} may not do this")
+    for name, value in run.request.match_info.items():
+        if name == "id" and not _ID.fullmatch(value):
+            raise NotFound("there is no such thing")
+    inputs = await _inputs(run)
+    app, operation = run.request.app, run.operation
+    async with app[DATABASE].write() as session:
+        if operation.writes:
+            await accounts.lock(session, caller.account_id)
+        await callers.touch(session, caller)
+        call = Call(
+            session=session,
+            vault=app[VAULT],
+            rendering=rendering(app),
+            caller=caller,
+            ip=run.ip,
+            path=run.request.match_info,
+            if_match=run.request.headers.get("If-Match"),
+            event=run.event,
+            resource=run.resource,
+        )
+        try:
+            result = await operation.handler(call, **inputs)
+        finally:
+            run.event, run.resource = call.event, call.resource
+        await activity.record(
+            session,
+            caller.account_id,
+            call.event,
+            call.resource,
+            actor=caller.actor,
+            ip=run.ip,
+            detail=call.detail,
+        )
+    return _success(operation, result)
+
+
+async def _recognise(run: _Run) -> Caller:
+    request = run.request
+    scheme, _, bearer = request.headers.get("Authorization", "").partition(" ")
+    cookie = session_value(request, request.app[CONFIG].base_url)
+    async with request.app[DATABASE].read() as session:
+        caller = await callers.recognise(
+            session,
+            request.app[VAULT],
+            bearer=bearer.strip() if scheme.lower() == "bearer" else None,
+            cookie=cookie,
+        )
+    if caller is None:
+        raise Refused(401, "an API key or a session is needed")
+    if caller.via == "session" and not origin.allows(
+        request.method, request.headers, request.app[CONFIG].base_url
+    ):
+        run.caller = caller
+        raise Refused(403, "the request comes from another site")
+    return caller
+
+
+async def _inputs(run: _Run) -> dict[str, Any]:
+    """What the handler takes besides the call."""
+    inputs: dict[str, Any] = {}
+    if run.operation.query is not None:
+        inputs["query"] = read_query(run.operation.query, run.request)
+    if run.operation.accepts is not None:
+        inputs["body"] = await read_text(run.operation.accepts, run.request)
+    if run.operation.body is not None:
+        inputs["body"] = await read_json(run.operation.body, run.request)
+        if run.operation.prepare is not None:
+            inputs |= await run.operation.prepare(inputs["body"])
+    return inputs
+
+
+def _success(operation: Operation, result: Any) -> web.Response:
+    headers = {"Cache-Control": "no-store"}
+    if result is None:
+        return web.Response(status=204, headers=headers)
+    if isinstance(result, str):
+        return web.Response(text=result, content_type=operation.produces, charset="utf-8", headers=headers)
+    assert isinstance(result, Answer)
+    if "next_cursor" not in type(result).model_fields:
+        headers["ETag"] = result.etag()
+    return web.Response(
+        status=operation.status,
+        body=result.model_dump_json().encode(),
+        content_type="application/json",
+        charset="utf-8",
+        headers=headers,
+    )
+
+
+async def _failed(run: _Run, response: web.Response) -> web.Response:
+    """Enters the failure in a transaction of its own; without the entry there is no other answer than 503."""
+    caller = run.caller
+    try:
+        async with run.request.app[DATABASE].write() as session:
+            await activity.record(
+                session,
+                caller.account_id if caller else "",
+                run.event,
+                run.resource,
+                actor=caller.actor if caller else "anonymous",
+                ip=run.ip,
+                outcome="denied" if response.status in {401, 403, 429} else "failure",
+                detail={"status": response.status},
+            )
+    except problem.UNAVAILABLE:
+        return problem.unavailable()
+    return response
+
+
+def _place(error: BaseException) -> str:
+    trace = error.__traceback__
+    while trace and trace.tb_next:
+        trace = trace.tb_next
+    return f"{trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}" if trace else "?"

@@ -1,0 +1,24 @@
+"""The parts that the application holds, each under its typed key."""
+
+from datetime import UTC, datetime
+from typing import Final
+
+from aiohttp import web
+
+from provisioning.boot_log import BootLog
+from provisioning.config import Config
+from provisioning.db import Database
+from provisioning.devices import Rendering, Vendors
+from provisioning.phones.options import Options
+from provisioning.vault import Vault
+
+CONFIG: Final = web.AppKey("config", Config)
+DATABASE: Final = web.AppKey("database", Database)
+VAULT: Final = web.AppKey("vault", Vault)
+BOOT_LOG: Final = web.AppKey("boot_log", BootLog)
+VENDORS: Final = web.AppKey[Vendors]("vendors")
+PLATFORM: Final = web.AppKey("platform", Options)
+
+
+def rendering(app: web.Application) -> Rendering:
+    return Rendering(app[VENDORS], app[PLATFORM], app[CONFIG].base_url, datetime.now(UTC).date())

@@ -1,0 +1,109 @@
+"""Sightings: when each device was last seen, and with which generation of the provisioning URL."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import Mapped, mapped_column
+
+from provisioning.db import Base
+
+_devices = sa.table("devices", sa.column("account_id"), sa.column("mac"))
+
+
+class Row(Base):
+    """`fetched_…` is the last fetch that was served, `refused_…` the last with a rotated token."""
+
+    __tablename__ = "sightings"
+
+    account_id: Mapped[str] = mapped_column(
+        sa.ForeignKey("accounts.id", ondelete="CASCADE"), primary_key=True
+    )
+    mac: Mapped[str] = mapped_column(primary_key=True)
+    fetched_at: Mapped[datetime | None]
+    fetched_ip: Mapped[str | None]
+    generation: Mapped[int | None]
+    firmware: Mapped[str | None]
+    refused_at: Mapped[datetime | None]
+    refused_ip: Mapped[str | None]
+    refused_generation: Mapped[int | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    fetched_at: datetime | None = None
+    fetched_ip: str | None = None
+    generation: int | None = None
+    firmware: str | None = None
+    refused_at: datetime | None = None
+    refused_ip: str | None = None
+
+    def status(self, current: int) -> str:
+        """`pending` before the first fetch, `stale` when the last one came with a token that is rotated."""
+        if self.fetched_at is None and self.refused_at is None:
+            return "pending"
+        knocks = self.refused_at is not None and (
+            self.fetched_at is None or self.refused_at > self.fetched_at
+        )
+        return "stale" if knocks or (self.generation or 0) < current else "provisioned"
+
+
+async def note(session: AsyncSession, seen: Iterable[Mapping[str, Any]]) -> None:
+    """Takes in rows of (account_id, mac) and some of the columns above, the later ones over the earlier.
+
+    A MAC address that no device of the account has is left out: anybody can claim one.
+    """
+    merged: dict[tuple[str, str], dict[str, Any]] = {}
+    for row in seen:
+        merged.setdefault((row["account_id"], row["mac"]), {}).update(row)
+    known = await session.execute(
+        sa.select(_devices.c.account_id, _devices.c.mac).where(
+            sa.tuple_(_devices.c.account_id, _devices.c.mac).in_(list(merged))
+        )
+    )
+    insert = postgresql.insert if session.get_bind().dialect.name == "postgresql" else sqlite.insert
+    # In one order, so that two servers which write the same phones do not wait for each other in a circle.
+    for key in sorted(tuple(row) for row in known):
+        values = merged[key]
+        changed = {name: value for name, value in values.items() if name not in {"account_id", "mac"}}
+        await session.execute(
+            insert(Row)
+            .values(**values)
+            .on_conflict_do_update(index_elements=["account_id", "mac"], set_=changed)
+        )
+
+
+async def of(session: AsyncSession, account_id: str, macs: Sequence[str]) -> Mapping[str, Sighting]:
+    rows = await session.scalars(sa.select(Row).where(Row.account_id == account_id, Row.mac.in_(macs)))
+    return {
+        row.mac: Sighting(
+            row.fetched_at, row.fetched_ip, row.generation, row.firmware, row.refused_at, row.refused_ip
+        )
+        for row in rows
+    }
+
+
+async def counts(session: AsyncSession, account_id: str, current: int) -> Mapping[str, int]:
+    """The account's devices: `total`, and of them `current` (fetched with this generation), `stale`
+    (with an older one) and `silent` (never)."""
+    total = await session.scalar(
+        sa.select(sa.func.count()).select_from(_devices).where(_devices.c.account_id == account_id)
+    )
+    is_current = sa.case((Row.generation == current, 1), else_=0)
+    fetched, here = (
+        await session.execute(
+            sa.select(sa.func.count(), sa.func.coalesce(sa.func.sum(is_current), 0))
+            .join(_devices, sa.and_(_devices.c.account_id == Row.account_id, _devices.c.mac == Row.mac))
+            .where(Row.account_id == account_id, Row.fetched_at.is_not(None))
+        )
+    ).one()
+    return {
+        "total": total or 0,
+        "current": here,
+        "stale": fetched - here,
+        "silent": (total or 0) - fetched,
+    }

@@ -1,0 +1,111 @@
+"""An account with the sample's devices, a key for each role, and a client for each."""
+
+import io
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from provisioning import activity, api_keys
+from tests.conftest import House
+
+ROLES = ("admin", "technician", "viewer", "switch")
+
+
+@dataclass(frozen=True)
+class Answer:
+    status: int
+    headers: Mapping[str, str]
+    text: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.text)
+
+    @property
+    def fields(self) -> list[str]:
+        """The fields that a problem names."""
+        return [error["field"] for error in self.json["errors"]]
+
+
+@dataclass(frozen=True)
+class Client:
+    house: House
+    key: str | None
+
+    async def __call__(
+        self, method: str, path: str, body: object = None, headers: Mapping[str, str] | None = None
+    ) -> Answer:
+        sent = {**({"Authorization": f"Bearer {self.key}"} if self.key else {}), **(headers or {})}
+        data: object = body
+        if body is not None and not isinstance(body, str | bytes | io.IOBase):
+            data = json.dumps(body)
+            sent.setdefault("Content-Type", "application/json")
+        url = f"{self.house.url}/api/v1{path}"
+        async with self.house.http.request(method, url, data=data, headers=sent) as answer:
+            return Answer(answer.status, answer.headers, await answer.text())
+
+    async def get(self, path: str, headers: Mapping[str, str] | None = None) -> Answer:
+        return await self("GET", path, headers=headers)
+
+    async def post(self, path: str, body: object = None, headers: Mapping[str, str] | None = None) -> Answer:
+        return await self("POST", path, body, headers)
+
+    async def patch(self, path: str, body: object, headers: Mapping[str, str] | None = None) -> Answer:
+        return await self("PATCH", path, body, headers)
+
+    async def put(self, path: str, body: object, headers: Mapping[str, str] | None = None) -> Answer:
+        return await self("PUT", path, body, headers)
+
+    async def delete(self, path: str, headers: Mapping[str, str] | None = None) -> Answer:
+        return await self("DELETE", path, headers=headers)
+
+
+@dataclass(frozen=True)
+class Account:
+    """The account, and a client for each role and for nobody."""
+
+    house: House
+    id: str
+    url: str
+    admin: Client
+    technician: Client
+    viewer: Client
+    switch: Client
+    nobody: Client
+
+    async def entries(self, account_id: str | None = None) -> list[activity.Entry]:
+        """The account's activity, oldest first, without what loading it left."""
+        async with self.house.database.read() as session:
+            found, _ = await activity.page(
+                session, self.id if account_id is None else account_id, activity.Filters(), limit=200
+            )
+        return [entry for entry in reversed(found) if entry.event not in {"account.create", "account.load"}]
+
+    async def count(self, table: type[Any]) -> int:
+        async with self.house.database.read() as session:
+            return await session.scalar(sa.select(sa.func.count()).select_from(table)) or 0
+
+
+@pytest.fixture
+async def account(house: House, sample: str) -> Account:
+    return await make_account(house, sample)
+
+
+async def make_account(house: House, text: str) -> Account:
+    loaded = await house.load(text)
+    async with house.database.write() as session:
+        keys = {
+            role: await api_keys.add(session, house.vault, loaded.account_id, name=role, role=role)  # type: ignore[arg-type]
+            for role in ROLES
+        }
+    clients = {role: Client(house, key) for role, key in keys.items()}
+    return Account(
+        house, loaded.account_id, str(loaded.provisioning_url), **clients, nobody=Client(house, None)
+    )
+
+
+Named = Callable[[str], str]

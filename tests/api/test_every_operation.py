@@ -1,0 +1,205 @@
+"""Every operation, however it ends, is entered once in the activity log: none is forgotten."""
+
+import asyncio
+import io
+import json
+import re
+from collections.abc import Mapping
+from typing import Any, Final
+
+import pytest
+import sqlalchemy as sa
+
+from provisioning import activity, api_keys
+from provisioning.api.operation import OPERATIONS, Operation
+from provisioning.db import new_id
+from tests.api.conftest import Account, Answer, Client
+
+BODIES: Final[Mapping[str, Any]] = {
+    "account.update": {"name": "New"},
+    "telephony.update": {"parking_timeout_minutes": 9},
+    "device_options.update": {"language": "fr"},
+    "emergency_recipients.update": {"emails": ["a@b.example"]},
+    "token.rotate": {},
+    "admin_password.update": {},
+    "location.create": {"name": "New"},
+    "location.update": {"name": "Newer"},
+    "extension.create": {"number": "4299", "display_name": "New"},
+    "extension.update": {"display_name": "Newer"},
+    "button_template.create": {"name": "New"},
+    "button_template.update": {"name": "Newer"},
+    "button_template.move": {"module": 0, "from": 1, "to": 2},
+    "device.create": {"mac": "805ec0aabbcc", "model": "T46S"},
+    "device.update": {"name": "Newer"},
+    "device.import": "mac,model\n249ad8000001,T46S\n",
+    "user.create": {"email": "new@b.example", "name": "N", "role": "viewer", "password": "a long password"},
+    "user.update": {"name": "Newer"},
+    "api_key.create": {"name": "new", "role": "viewer"},
+}
+INVALID: Final = {"no_such_field": 1}
+IDS: Final = ("location", "extension", "button_template", "device", "user", "api_key")
+named = pytest.mark.parametrize("operation", OPERATIONS, ids=lambda o: f"{o.method} {o.path}")
+sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+
+
+async def resources(account: Account) -> dict[str, str]:
+    """For each kind of resource the id of one that can be read, changed and removed."""
+    made: dict[str, str] = {}
+    for kind, path in (
+        ("location", "/locations"),
+        ("extension", "/extensions"),
+        ("user", "/users"),
+        ("api_key", "/api-keys"),
+        ("device", "/devices"),
+    ):
+        body = BODIES[f"{kind}.create"]
+        body = {
+            k: v.replace("4299", "4298").replace("new@", "old@") if isinstance(v, str) else v
+            for k, v in body.items()
+        }
+        if kind == "device":
+            body["mac"] = "805ec0aabb00"
+        if kind == "location":
+            body["name"] = "Old"
+        made[kind] = (await account.admin.post(path, body)).json["id"]
+    buttons = [{"position": 1, "type": "dnd"}, {"position": 2, "type": "conference"}]
+    template = await account.admin.post("/button-templates", {"name": "Old", "buttons": buttons})
+    return made | {"button_template": template.json["id"]}
+
+
+async def call(client: Client, operation: Operation, ids: Mapping[str, str], **changes: Any) -> Answer:
+    """Calls the operation so that it succeeds, but for the changes."""
+    kind = operation.event.split(".")[0]
+    path = operation.path.replace("{id}", changes.get("id") or ids.get(kind, "")).replace(
+        "{file}", "805ec0aabb00.cfg"
+    )
+    body = changes.get("body", BODIES.get(operation.event))
+    headers = dict(changes.get("headers") or {})
+    if operation.accepts:
+        headers["Content-Type"] = operation.accepts
+    return await client(operation.method, path + changes.get("query", ""), body, headers)
+
+
+async def entered(account: Account, since: int, account_id: str | None = None) -> list[tuple[str, str]]:
+    return [(entry.event, entry.outcome) for entry in (await account.entries(account_id))[since:]]
+
+
+@sqlite
+@named
+async def test_each_end_of_an_operation_is_entered_once(account: Account, operation: Operation) -> None:
+    ids = await resources(account)
+    if operation.event == "token.generate":
+        async with account.house.database.write() as session:
+            await session.execute(sa.text("DELETE FROM provisioning_tokens"))
+
+    async def ends(outcome: str, *statuses: int, client: Client = account.admin, **changes: Any) -> None:
+        since = len(await account.entries())
+        answer = await call(client, operation, ids, **changes)
+        assert answer.status in statuses, answer.text
+        assert await entered(account, since) == [(operation.event, outcome)]
+
+    allowed = operation.roles
+    if wrong := next(
+        (c for r, c in (("switch", account.switch), ("viewer", account.viewer)) if r not in allowed), None
+    ):
+        await ends("denied", 403, client=wrong)
+    if "{id}" in operation.path:
+        await ends("failure", 404, id=new_id("loc"))
+        await ends("failure", 404, id="junk")
+    if operation.body is not None:
+        await ends("failure", 422, body=INVALID)
+        await ends("failure", 422, body="{not json", headers={"Content-Type": "application/json"})
+        await ends("failure", 415, body="a=b", headers={"Content-Type": "application/x-www-form-urlencoded"})
+        await ends(
+            "failure",
+            413,
+            body=io.BytesIO(b"x" * (3 * 1024 * 1024)),
+            headers={"Content-Type": "application/json"},
+        )
+    if operation.accepts is not None:
+        await ends("failure", 422, body="no,such,columns\n")
+    if operation.query is not None:
+        await ends("failure", 422, query="?no_such_field=1")
+    if operation.method in {"PATCH", "PUT", "DELETE"} and operation.event != "admin_password.update":
+        await ends("failure", 412, headers={"If-Match": '"of another version"'})
+    await ends("success", operation.status if operation.answer or operation.produces else 204)
+
+    everybody = len(await account.entries(""))
+    for key in (None, "ppk_" + "x" * 43):
+        answer = await call(Client(account.house, key), operation, ids)
+        assert answer.status == 401
+    assert await entered(account, everybody, "") == [(operation.event, "denied")] * 2
+
+
+@sqlite
+@named
+async def test_without_its_entry_an_operation_does_not_happen(account: Account, operation: Operation) -> None:
+    ids = await resources(account)
+    if operation.event == "token.generate":
+        async with account.house.database.write() as session:
+            await session.execute(sa.text("DELETE FROM provisioning_tokens"))
+    before = await dump(account)
+    async with account.house.database.write() as session:
+        await session.execute(
+            sa.text(
+                "CREATE TRIGGER full BEFORE INSERT ON activity BEGIN SELECT RAISE(ABORT, 'disk full'); END"
+            )
+        )
+    answer = await call(account.admin, operation, ids)
+    assert answer.status == 503
+    assert answer.headers["Content-Type"].startswith("application/problem+json")
+    assert await dump(account) == before
+
+
+@pytest.mark.parametrize(
+    "operation", [o for o in OPERATIONS if o.writes and o.body], ids=lambda o: f"{o.method} {o.path}"
+)
+@sqlite
+async def test_a_client_that_goes_away_leaves_one_entry(account: Account, operation: Operation) -> None:
+    """It has sent everything, or half of its body, and does not wait for the answer."""
+    ids = await resources(account)
+    kind = operation.event.split(".")[0]
+    path = operation.path.replace("{id}", ids.get(kind, ""))
+    body = BODIES.get(operation.event)
+    text = json.dumps(body).encode()
+    for length, outcomes in ((len(text), {"success", "failure"}), (len(text) + 10, {"failure"})):
+        since = len(await account.entries())
+        port = int(account.house.url.rpartition(":")[2])
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        head = (
+            f"{operation.method} /api/v1{path} HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\n"
+            f"Authorization: Bearer {account.admin.key}\r\n"
+            f"Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n"
+        )
+        writer.write(head.encode())
+        await reader.readline()  # "100 Continue": the server is at it
+        writer.write(text)
+        await writer.drain()
+        writer.close()
+        for _ in range(200):
+            found = await entered(account, since)
+            if found:
+                break
+            await asyncio.sleep(0.02)  # nobody is left to tell us that the server is done
+        assert [event for event, _ in found] == [operation.event]
+        assert {outcome for _, outcome in found} <= outcomes
+
+
+async def dump(account: Account) -> dict[str, list[tuple[Any, ...]]]:
+    """Every row of every table, but for what notes that a key was used."""
+    async with account.house.database.read() as session:
+        names = list(await session.scalars(sa.text("SELECT name FROM sqlite_master WHERE type = 'table'")))
+        rows = {
+            name: list(map(tuple, await session.execute(sa.text(f"SELECT * FROM {name}")))) for name in names
+        }
+        keys = await session.execute(sa.select(api_keys.Row.id, api_keys.Row.digest))
+        return rows | {"api_keys": list(map(tuple, keys))}
+
+
+def test_every_operation_has_an_event_of_the_closed_list() -> None:
+    assert {operation.event for operation in OPERATIONS} <= set(activity.EVENTS)
+
+
+def test_no_operation_is_declared_twice() -> None:
+    ways = [(operation.method, re.sub(r"\{\w+\}", "{}", operation.path)) for operation in OPERATIONS]
+    assert len(ways) == len(set(ways)) == 48
