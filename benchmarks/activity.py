@@ -198,7 +198,10 @@ def cases() -> Iterator[tuple[str, Filters]]:
         ),
     )
     yield "common apart, never together", Filters(events=frozenset({"extension.create"}), outcome="failure")
-    yield "the same, with users", Filters(actor=USERS[0], outcome="failure", start=month)
+    early = BEGIN + SPAN * 0.04
+    yield "far back: extensions", Filters(end=early, resource="extension/")
+    yield "far back: one user, denied", Filters(end=early, actor=USERS[250], outcome="denied")
+    yield "users + failure since the middle", Filters(actor=USERS[0], outcome="failure", start=month)
 
 
 async def measure(database: Database, runs: int) -> None:

@@ -22,15 +22,15 @@ from provisioning.errors import invalid
 
 NEWEST: Final = 2_000  # entries that the first look goes through
 SCAN: Final = 20_000  # entries that a look without a filter's index goes through
-ALONG: Final = 5_000  # entries that a look along a filter's index goes through
+ALONG: Final = 2_500  # entries that a look along a filter's index goes through
 _VALUES: Final = 500  # values of a filter whose newest entry is looked for
 _LANES: Final = 51  # values whose entries are merged
-_ROUNDS: Final = 4
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _US: Final = timedelta(microseconds=1)
 
 Condition = Callable[[sa.ColumnElement[str]], sa.ColumnElement[bool]]
+Columns = Mapping[str, sa.ColumnElement[Any]]
 Times = sa.Select[datetime]
 Found = tuple[list[Entry], datetime | None]
 
@@ -60,13 +60,9 @@ async def page(
     await _keep_to_the_indexes(session)
     ends = [end for end in (filters.end, _from_cursor(cursor)) if end is not None]
     found, reached = await search.newest(min(ends, default=None), NEWEST, limit + 1)
-    for _ in range(_ROUNDS):
-        if reached is None or len(found) > limit:
-            break
+    if reached is not None and len(found) <= limit:
         more, reached = await search.further(reached, limit + 1 - len(found))
         found += more
-        if not more:
-            break
     if len(found) > limit:
         return found[:limit], _to_cursor(found[limit - 1].time)
     return found, _to_cursor(reached) if reached else None
@@ -106,7 +102,11 @@ class _Search:
 
     async def newest(self, below: datetime | None, effort: int, count: int) -> Found:
         times = self._times(below)
-        found = await self._matching(times.with_only_columns(*COLUMNS).limit(effort), None, count)
+        read = times.with_only_columns(*COLUMNS).limit(effort).subquery()
+        query = sa.select(read)
+        if self.start is not None:
+            query = query.where(read.c.time >= self.start)
+        found = await self._passing(query, dict(read.c.items()), count)
         if len(found) == count:
             return found, found[-1].time
         return found, await self._nth(times, effort)
@@ -115,13 +115,14 @@ class _Search:
         ways = [await self._way(column, below, count) for column in await self._rarest(below)]
         way = min(ways, key=lambda way: way.reached or _EPOCH)
         reached = self._or_end(way.reached)
-        if reached is not None:
+        # A single lane reaches as many entries of the filter as of all; of many, each is short.
+        if reached is not None and len(way.values) != 1:
             scanned = await self._nth(self._times(below), SCAN)
             if scanned is None or scanned < reached:
                 return await self.newest(below, SCAN, count)
         if not way.values:
             return [], reached
-        return await self._matching(self._merged(way, below), way.reached, count), reached
+        return await self._along(way, below, count), reached
 
     async def _rarest(self, below: datetime) -> Sequence[str]:
         """The two filters that let the fewest of the newest entries through: to try all would cost more."""
@@ -142,7 +143,9 @@ class _Search:
         if len(newest) > _LANES:
             gaps.append(newest[_LANES - 1][0])
         values = [value for _, value in newest[:_LANES]]
-        each = max(ALONG // max(len(values), 1), count)
+        # Alone, a filter is met by every entry of its lanes.
+        effort = ALONG if len(self.conditions) > 1 else count
+        each = max(effort // max(len(values), 1), count)
         if values:
             lane = self._lanes(column, values)
             end = self._times(below, column, lane.c.value).offset(each - 1).limit(1).scalar_subquery()
@@ -168,28 +171,33 @@ class _Search:
         query = sa.select(Value.value).where(Value.account_id == self.account_id, Value.field == column)
         return query.where(Value.value.in_(values)).subquery()
 
-    def _merged(self, way: _Way, below: datetime) -> sa.Select[Any]:
-        """The entries of the lanes: their times from the filter's index, the rest by their times."""
+    async def _along(self, way: _Way, below: datetime, count: int) -> list[Entry]:
+        """Merges the lanes by the filter's index alone, then looks at one entry after the other until enough
+        of them pass: entries lie all over the table, and each look may cost a read from the disk."""
+        first = max((time for time in (way.reached, self.start) if time), default=_EPOCH)
         entry = sa.select(*COLUMNS).where(Row.account_id == self.account_id)
         if self.session.get_bind().dialect.name == "postgresql":
             lane = self._lanes(way.column, way.values)
             times = self._times(below, way.column, lane.c.value).limit(way.each).lateral()
-            one = entry.where(Row.time == times.c.time).limit(1).lateral()
-            return sa.select(one).select_from(lane.join(times, sa.true()).join(one, sa.true()))
-        # SQLite has no LATERAL. It needs none: it takes the index in which most columns are given.
+            merged = sa.select(times.c.time).select_from(lane.join(times, sa.true()))
+            merged_ = merged.where(times.c.time >= first).order_by(times.c.time.desc()).subquery()
+            one = entry.where(Row.time == merged_.c.time).limit(1).lateral()
+            columns = {name: one.c[name] for name in self.conditions} | {"time": merged_.c.time}
+            return await self._passing(
+                sa.select(one).select_from(merged_.join(one, sa.true())), columns, count
+            )
+        # SQLite has no LATERAL. It takes the index of which most columns are given; not one of the other
+        # filters', since what is computed is in no index.
         values = getattr(Row, way.column).in_(way.values)
-        merged = sa.select(Row.time).where(Row.account_id == self.account_id, values, Row.time < below)
-        if way.reached is not None:
-            merged = merged.where(Row.time >= way.reached)
-        return entry.where(Row.time.in_(merged)).limit(len(way.values) * way.each)
+        merged = sa.select(Row.time).where(Row.account_id == self.account_id, values)
+        merged = merged.where(Row.time < below, Row.time >= first)
+        columns = {name: getattr(Row, name).concat("") for name in self.conditions} | {"time": Row.time}
+        return await self._passing(entry.where(Row.time.in_(merged)), columns, count)
 
-    async def _matching(self, read: sa.Select[Any], reached: datetime | None, count: int) -> list[Entry]:
-        seen = read.subquery()
-        query = sa.select(seen).where(*(meets(seen.c[name]) for name, meets in self.conditions.items()))
-        for first in (reached, self.start):
-            if first is not None:
-                query = query.where(seen.c.time >= first)
-        rows = await self.session.execute(query.order_by(seen.c.time.desc()).limit(count))
+    async def _passing(self, query: sa.Select[Any], columns: Columns, count: int) -> list[Entry]:
+        """The newest `count` of a query's entries that meet all conditions."""
+        query = query.where(*(meets(columns[name]) for name, meets in self.conditions.items()))
+        rows = await self.session.execute(query.order_by(columns["time"].desc()).limit(count))
         return [Entry(*row) for row in rows]
 
     async def _nth(self, times: Times, number: int) -> datetime | None:

@@ -282,6 +282,8 @@ def _log_to_stderr(level: str) -> None:
     handler.setFormatter(_Redacted("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     logging.basicConfig(level=level, handlers=[handler], force=True)
     logging.getLogger("alembic").setLevel(logging.WARNING)
+    # It logs requests that are no HTTP with all that they hold: a token, an API key.
+    logging.getLogger("aiohttp.server").disabled = True
 
 
 class _Redacted(logging.Formatter):

@@ -1,0 +1,75 @@
+"""Canaries: a token, passwords and keys, driven through every operation, are found only where they belong."""
+
+import io
+import logging
+from typing import Final
+
+import pytest
+import sqlalchemy as sa
+
+from provisioning import activity, boot_log
+from provisioning.api.operation import OPERATIONS
+from tests.api.conftest import Account
+from tests.api.test_every_operation import call, resources
+
+# Operations whose answer is to show a secret, by the contract.
+SHOWS: Final = {
+    "provisioning.read",
+    "token.generate",
+    "token.rotate",
+    "admin_password.update",
+    "extension.reveal",
+    "api_key.create",
+}
+PASSWORDS: Final = ("Kq7vTz2mWx94LpRd", "739204816355", "a long password")
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+async def test_no_secret_is_found_where_it_does_not_belong(account: Account) -> None:
+    log = io.StringIO()
+    handler = logging.StreamHandler(log)
+    logging.getLogger().addHandler(handler)
+    ids = await resources(account)
+    secrets = {account.url.split("/")[-2], *PASSWORDS, str(account.admin.key), str(account.viewer.key)}
+    shown: list[str] = []
+    for operation in sorted(OPERATIONS, key=lambda o: (o.method == "DELETE", o.path)):
+        for client in (account.admin, account.technician, account.viewer, account.switch, account.nobody):
+            for changes in (
+                {},
+                {"id": "junk"},
+                {"body": {"no": PASSWORDS[0]}},
+                {"query": f"?q={PASSWORDS[0]}"},
+            ):
+                answer = await call(client, operation, ids, **changes)
+                assert answer.status < 500
+                if operation.event in SHOWS and answer.status < 300:
+                    secrets |= collected(answer.json)
+                else:
+                    shown.append(answer.text)
+        for name in ("805ec0102001.cfg", "64167f102005-account.cfg"):
+            await account.house.http.get(account.url + name)
+    await account.house.log.flush()
+    logging.getLogger().removeHandler(handler)
+
+    async with account.house.database.read() as session:
+        kept = [
+            repr(row)
+            for table in (activity.Row, boot_log.Row)
+            for row in await session.execute(sa.select(table.__table__))
+        ]
+        dump = [repr(row) for row in await session.execute(sa.text("SELECT * FROM provisioning_tokens"))]
+    places = {"answers": shown, "activity and boot log": kept, "tokens": dump, "logs": [log.getvalue()]}
+    found = {
+        (place, secret[:6])
+        for place, texts in places.items()
+        for secret in secrets
+        if any(secret in text for text in texts)
+    }
+    assert len(secrets) > 8
+    assert found == set()
+
+
+def collected(told: dict[str, object]) -> set[str]:
+    """The secrets of an answer that shows some."""
+    names = ("token", "admin_password", "sip_password", "key")
+    return {str(told[name]) for name in names if told.get(name)}
