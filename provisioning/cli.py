@@ -13,9 +13,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from aiohttp import web
+from sqlalchemy.ext.asyncio import AsyncSession
 
 import tokens
-from provisioning import accounts, activity, config, devices, samples, users
+from provisioning import accounts, activity, config, device_csv, devices, samples, users
 from provisioning.accounts import General
 from provisioning.app import make_app, serve_tls
 from provisioning.config import Config
@@ -81,6 +82,13 @@ def _parser() -> argparse.ArgumentParser:
     rotate = commands.add_parser("rotate", help="replace an account's provisioning token; prints JSON")
     rotate.add_argument("--email", required=True, help="the account's email")
     rotate.set_defaults(run=_rotate)
+
+    import_ = commands.add_parser(
+        "import-devices", help="make or update devices from a CSV file; all or none"
+    )
+    import_.add_argument("file", type=Path)
+    import_.add_argument("--email", required=True, help="the account's email")
+    import_.set_defaults(run=_import_devices)
 
     sample = commands.add_parser("samples", help="write sample_configs/ again")
     sample.add_argument("--check", action="store_true", help="only tell what differs, and exit 1 if it does")
@@ -158,20 +166,56 @@ def _demo(environment: Config, _options: argparse.Namespace) -> int:
 def _rotate(environment: Config, options: argparse.Namespace) -> int:
     async def run() -> dict[str, object]:
         async with _database(environment) as database, database.write() as session:
-            account = await accounts.find(session, options.email)
-            if account is None:
-                raise invalid("--email", "there is no account with this email")
-            vault = open_vault(environment.key_file)
-            token = await tokens.rotate(session, vault, account.id, actor="system")
+            account = await _account(session, options.email)
+            token = await tokens.rotate(session, open_vault(environment.key_file), account, actor="system")
             await activity.record(
-                session, account.id, "token.rotate", f"account/{account.id}", actor="system",
+                session,
+                account,
+                "token.rotate",
+                "account",
+                actor="system",
                 detail={"generation": token.generation},
-            )  # fmt: skip
+            )
             url = devices.provisioning_url(environment.base_url, token.text)
-            return {"account_id": account.id, "generation": token.generation, "provisioning_url": url}
+            return {"account_id": account, "generation": token.generation, "provisioning_url": url}
 
     print(json.dumps(asyncio.run(run()), indent=2))
     return 0
+
+
+def _import_devices(environment: Config, options: argparse.Namespace) -> int:
+    text, rendering = _text(options.file), _rendering(environment)
+
+    async def run() -> device_csv.Imported:
+        async with _database(environment) as database, database.write() as session:
+            account = await _account(session, options.email)
+            done = await device_csv.import_(session, rendering, account, text, progress=_progress)
+            await activity.record(
+                session,
+                account,
+                "device.import",
+                "device",
+                actor="system",
+                detail={"created": done.created, "updated": done.updated},
+            )
+            return done
+
+    done = asyncio.run(run())
+    print(f"{done.created} devices made, {done.updated} updated")
+    return 0
+
+
+def _progress(done: int, of: int) -> None:
+    """One line on standard error that counts, every 100 devices."""
+    if done % 100 == 0 or done == of:
+        print(f"\r{done} of {of}", end="\n" if done == of else "", file=sys.stderr, flush=True)
+
+
+async def _account(session: AsyncSession, email: str) -> str:
+    account = await accounts.find(session, email)
+    if account is None:
+        raise invalid("--email", "there is no account with this email")
+    return account.id
 
 
 def _samples(_environment: Config, options: argparse.Namespace) -> int:

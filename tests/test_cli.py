@@ -42,7 +42,7 @@ class Shell:
         return subprocess.run(
             [COMMAND, *arguments],
             cwd=self.folder,
-            env=self._environ(),
+            env=self.environment(),
             text=True,
             capture_output=True,
             timeout=60,
@@ -55,7 +55,7 @@ class Shell:
         with (
             (self.folder / "server.log").open("w") as log,
             subprocess.Popen(
-                command, cwd=self.folder, env=self._environ(), text=True, stdout=log, stderr=log
+                command, cwd=self.folder, env=self.environment(), text=True, stdout=log, stderr=log
             ) as process,
         ):
             try:
@@ -74,7 +74,7 @@ class Shell:
                 time.sleep(0.05)  # until the process listens, there is nothing to wait for but time
         raise AssertionError("the server does not answer")
 
-    def _environ(self) -> dict[str, str]:
+    def environment(self) -> dict[str, str]:
         return {"PATH": os.environ["PATH"], "PROVISIONING_BASE_URL": self.url, **self.environ}
 
     def fetch(self, url: str) -> tuple[int, bytes]:
@@ -185,6 +185,36 @@ def test_after_rotate_the_old_url_boots_nothing_and_the_new_one_does(server: She
 def test_rotating_an_account_that_is_not_there_is_refused(shell: Shell) -> None:
     done = shell.run("rotate", "--email", "nobody@example.com")
     assert (done.returncode, done.stderr) == (1, "error: --email: there is no account with this email\n")
+
+
+def test_devices_come_in_from_a_csv_file_and_their_number_is_shown(shell: Shell) -> None:
+    _load_sample(shell)
+    rows = "".join(f"249ad8{number:06x},T46S,4205\n" for number in range(250))
+    (shell.folder / "devices.csv").write_text("mac,model,lines\n" + rows)
+    done = shell.run("import-devices", "devices.csv", "--email", "office@harbourlane.example")
+    assert (done.returncode, done.stdout) == (0, "250 devices made, 0 updated\n")
+    assert done.stderr.split("\n") == ["", "100 of 250", "200 of 250", "250 of 250", ""]
+    (shell.folder / "devices.csv").write_text("mac,model,lines\n" + rows.replace("T46S", "T99", 1))
+    refused = shell.run("import-devices", "devices.csv", "--email", "office@harbourlane.example")
+    assert refused.returncode == 1
+    assert refused.stderr.startswith("error: line 2: model: is not among the models of Yealink")
+
+
+def test_the_api_section_of_readme_takes_a_reader_to_a_phone_that_boots(server: Shell) -> None:
+    (script,) = re.findall(r"^```bash\n(.*?)^```$", Path("README.md").read_text("utf-8"), re.M | re.S)
+    environ = server.environment() | {"PATH": f"{COMMAND.parent}:{os.environ['PATH']}"}
+    done = subprocess.run(
+        ["bash", "-eu", "-c", script],
+        cwd=server.folder,
+        env=environ,
+        text=True,
+        capture_output=True,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "The phone came up.\n" in done.stdout
+    events = [entry["event"] for entry in json.loads(done.stdout.splitlines()[-1])["data"]]
+    assert events == ["token.generate", "device.create"]
 
 
 @pytest.mark.parametrize(
