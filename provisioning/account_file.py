@@ -11,7 +11,7 @@ from button_templates.layout import Buttons
 from provisioning.accounts import General, Telephony
 from provisioning.errors import FieldError, Invalid, invalid
 from provisioning.extensions import ExtensionForm
-from provisioning.fields import AdminPassword, Email, Input, Mac, Text, check, one_line
+from provisioning.fields import AdminPassword, DialString, Email, Input, Mac, Text, check, one_line
 from provisioning.locations import LocationForm
 from provisioning.phones.options import Options
 
@@ -42,9 +42,9 @@ class DevicePart(Input):
     model: Text
     expansion: Text | None = None
     name: Description = ""
-    location: str | None = None
-    lines: Annotated[list[str], Field(default_factory=list)]
-    button_template: str | None = None
+    location: Text | None = None
+    lines: Annotated[list[DialString], Field(default_factory=list)]
+    button_template: Text | None = None
     button_overrides: Buttons = ()
     options: Annotated[Options, Field(default_factory=Options)]
 
@@ -65,6 +65,8 @@ def read(text: str) -> AccountFile:
         data = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise invalid("", str(error)) from None
+    except (ValueError, RecursionError):
+        raise invalid("", "a number or a nesting of the file is beyond all measure") from None
     file = check(AccountFile, data)
     if faults := [*_twins(file)]:
         raise Invalid(faults)
@@ -95,7 +97,8 @@ def _place(path: str, lines: Mapping[str, int]) -> str:
     """`line 12: devices[2].mac`, by the nearest part of the path that stands on a line of its own."""
     near = path
     while near and near not in lines:
-        near = re.sub(r"(\.?[^.\[]+|\[\d+\])$", "", near)
+        shorter = re.sub(r"(\.?[^.\[]+|\[\d+\])$", "", near)
+        near = shorter if shorter != near else near[:-1]
     return f"line {lines[near]}: {path}" if near else path
 
 

@@ -4,7 +4,7 @@ import ssl
 from collections.abc import AsyncIterator
 
 import sqlalchemy as sa
-from aiohttp import web
+from aiohttp import web, web_protocol
 
 from provisioning import boot, tls
 from provisioning.api import routes
@@ -15,6 +15,22 @@ from provisioning.parts import BOOT_LOG, CONFIG, DATABASE, PLATFORM, VAULT, VEND
 from provisioning.phones.options import platform
 from provisioning.phones.vendor import load_vendors
 from provisioning.vault import open_vault
+
+
+def _plain_error(
+    _self: web_protocol.RequestHandler,
+    _request: web.BaseRequest,
+    status: int = 500,
+    _exc: BaseException | None = None,
+    _message: str | None = None,
+) -> web.Response:
+    """The answer to what is no HTTP. aiohttp's own repeats the request, and with it a token."""
+    response = web.Response(status=status, headers={"Cache-Control": "no-store", "Server": ""})
+    response.force_close()
+    return response
+
+
+web_protocol.RequestHandler.handle_error = _plain_error  # type: ignore[method-assign,assignment]
 
 
 def make_app(config: Config) -> web.Application:

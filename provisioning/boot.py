@@ -1,5 +1,6 @@
 """A phone's request: token, device, file, answer. Every refusal looks the same; the boot log says why."""
 
+import asyncio
 import hashlib
 import re
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from provisioning.phones.phone import Phone, Site
 from provisioning.phones.vendor import Claim, File, split_mac
 from provisioning.vault import Vault
 
+_UPLOAD_SECONDS: Final = 30
 _TEXT: Final = "text/plain; charset=utf-8"
 
 
@@ -43,7 +45,14 @@ class Asked:
 
 
 def add_routes(router: web.UrlDispatcher) -> None:
-    router.add_route("*", "/{path:/*p(/.*)?}", answer)
+    router.add_route("*", "/{path:/*p(/.*)?}", answer, expect_handler=go_on)
+
+
+async def go_on(request: web.Request) -> None:
+    """Says "100 Continue" to whom waits for it; aiohttp's own would repeat any other Expect."""
+    if request.headers.get("Expect", "").lower() == "100-continue":
+        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        request.writer.output_size = 0  # the answer itself has not begun
 
 
 async def answer(request: web.Request) -> web.Response:
@@ -100,7 +109,7 @@ async def _fetch(app: web.Application, asked: Asked, entry: Entry) -> tuple[byte
                 content = await uploads.read(session, device.id, asked.suffix)
                 if content is None:
                     raise Refused(Verdict.FILE_ABSENT, "the phone has not uploaded this file yet")
-                return _served(entry, content, file)
+                return _served(entry, tokens.put_in(content, asked.token), file)
             phone = await devices.gather(session, app[VAULT], rendering(app), device, asked.token)
             if not file.exists_for(phone):
                 raise Refused(Verdict.FILE_ABSENT, f"the phone option {file.needs} is not set")
@@ -123,12 +132,18 @@ async def _store(request: web.Request, asked: Asked, entry: Entry) -> None:
         upload = _file(app[VENDORS], device, asked.suffix).upload
         if upload is None:
             raise Refused(Verdict.FILE_UNKNOWN, "the phone may not write this file")
-    content = await _body(request)
+    try:
+        content = await _body(request)
+    except (web.RequestPayloadError, ConnectionError, TimeoutError):
+        entry.verdict, entry.reason, entry.status = Verdict.BROKEN, "the upload broke off", 400
+        return
     if content is None:
         entry.verdict, entry.reason, entry.status = Verdict.TOO_LARGE, f"over {uploads.MOST} bytes", 413
         return
     async with app[DATABASE].write() as session:
         await _account(session, app[VAULT], asked.token, entry)
+        # What a phone tells of its URL must not bring a rotated token back, nor keep one in the clear.
+        content = tokens.take_out(content)
         write = uploads.append if upload == "append" else uploads.replace
         await write(session, device.id, asked.suffix, content)
     entry.verdict, entry.reason, entry.status = Verdict.STORED, f"{len(content)} bytes", 201
@@ -203,10 +218,11 @@ async def _body(request: web.Request) -> bytes | None:
     if (request.content_length or 0) > uploads.MOST:
         return None
     content = bytearray()
-    async for chunk in request.content.iter_any():
-        content += chunk
-        if len(content) > uploads.MOST:
-            return None
+    async with asyncio.timeout(_UPLOAD_SECONDS):
+        async for chunk in request.content.iter_any():
+            content += chunk
+            if len(content) > uploads.MOST:
+                return None
     return bytes(content)
 
 

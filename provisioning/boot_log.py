@@ -31,6 +31,7 @@ class Verdict(StrEnum):
     FILE_UNKNOWN = "file_unknown"
     FILE_ABSENT = "file_absent"
     TOO_LARGE = "too_large"
+    BROKEN = "broken"
     RENDER_ERROR = "render_error"
     UNAVAILABLE = "unavailable"
 

@@ -12,6 +12,7 @@ from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+import sqlalchemy.exc
 from aiohttp import web
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -45,6 +46,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ProvisioningError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
+    except sqlalchemy.exc.SQLAlchemyError as error:
+        # Its text may hold a statement; the driver's own words are enough.
+        print(
+            f"error: PROVISIONING_DATABASE_URL: {getattr(error, 'orig', None) or type(error).__name__}",
+            file=sys.stderr,
+        )
+        return 1
+    except OSError as error:
+        print(
+            f"error: {error.strerror or error}{f': {error.filename}' if error.filename else ''}",
+            file=sys.stderr,
+        )
+        return 1
     return status
 
 
@@ -56,7 +70,7 @@ def _parser() -> argparse.ArgumentParser:
 
     serve = commands.add_parser("serve", help="migrate the database, then serve phones")
     serve.add_argument("--host", default="127.0.0.1")
-    serve.add_argument("--port", type=int, default=8080)
+    serve.add_argument("--port", type=int, default=8080, choices=range(1, 65536), metavar="PORT")
     serve.set_defaults(run=_serve)
 
     migrate = commands.add_parser("migrate", help="bring the database to the newest schema")
@@ -79,7 +93,7 @@ def _parser() -> argparse.ArgumentParser:
     demo = commands.add_parser("demo", help="load the sample account and print how to look at it")
     demo.set_defaults(run=_demo)
 
-    rotate = commands.add_parser("rotate", help="replace an account's provisioning token; prints JSON")
+    rotate = commands.add_parser("rotate", help="make or replace the provisioning token; prints JSON")
     rotate.add_argument("--email", required=True, help="the account's email")
     rotate.set_defaults(run=_rotate)
 
@@ -132,6 +146,8 @@ def _migrate(environment: Config, _options: argparse.Namespace) -> int:
 
 
 def _account_add(environment: Config, options: argparse.Namespace) -> int:
+    if options.password is not None and len(options.password) < users.SHORTEST:
+        raise invalid("--password", f"must have {users.SHORTEST} characters or more")
     general = check(General, {"name": options.name, "email": options.email, "timezone": options.timezone})
 
     async def run() -> Loaded:
@@ -167,11 +183,14 @@ def _rotate(environment: Config, options: argparse.Namespace) -> int:
     async def run() -> dict[str, object]:
         async with _database(environment) as database, database.write() as session:
             account = await _account(session, options.email)
-            token = await tokens.rotate(session, open_vault(environment.key_file), account, actor="system")
+            vault = open_vault(environment.key_file)
+            first = await tokens.current(session, vault, account) is None
+            change = tokens.generate if first else tokens.rotate
+            token = await change(session, vault, account, actor="system")
             await activity.record(
                 session,
                 account,
-                "token.rotate",
+                "token.generate" if first else "token.rotate",
                 "account",
                 actor="system",
                 detail={"generation": token.generation},
@@ -307,7 +326,7 @@ async def _database(environment: Config) -> AsyncIterator[Database]:
 
 def _text(file: Path) -> str:
     try:
-        return file.read_text("utf-8")
+        return file.read_text("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise invalid(str(file), str(getattr(error, "strerror", "is not UTF-8"))) from None
 
@@ -326,6 +345,7 @@ def _log_to_stderr(level: str) -> None:
     handler.setFormatter(_Redacted("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     logging.basicConfig(level=level, handlers=[handler], force=True)
     logging.getLogger("alembic").setLevel(logging.WARNING)
+    logging.getLogger("aiosqlite").setLevel(logging.WARNING)  # at DEBUG it logs the values of statements
     # It logs requests that are no HTTP with all that they hold: a token, an API key.
     logging.getLogger("aiohttp.server").disabled = True
 

@@ -1,10 +1,12 @@
 """What the environment sets; every value has a working default."""
 
 import ipaddress
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from provisioning.errors import invalid
 
@@ -48,19 +50,32 @@ def from_environment(environ: Mapping[str, str]) -> Config:
         key_file=path("KEY_FILE") or default.key_file,
         tls_cert=cert,
         tls_key=key,
-        templates=path("TEMPLATES"),
+        templates=_there("PROVISIONING_TEMPLATES", path("TEMPLATES")),
         trusted_proxies=tuple(_networks(value("TRUSTED_PROXIES", ""))),
         log_level=level,
-        platform_options=_platform(path("PLATFORM_FILE") or Path("platform.toml"), environ),
+        platform_options=_platform(
+            _there("PROVISIONING_PLATFORM_FILE", path("PLATFORM_FILE")) or Path("platform.toml"), environ
+        ),
     )
 
 
 def _base_url(url: str) -> str:
     url = url.rstrip("/")
     # Polycom phones know no escapes in URLs and both vendors take the address as it stands.
-    if not url.startswith(("http://", "https://")) or any(c in url for c in "%?#\"'<> ") or not url.isascii():
+    try:
+        parts = urlsplit(url)
+        good = parts.scheme in {"http", "https"} and bool(parts.hostname) and (parts.port or 1) > 0
+    except ValueError:
+        good = False
+    if not good or not re.fullmatch(r"[!-~]+", url) or re.search(r"[%?#\"'<>]", url):
         raise invalid("PROVISIONING_BASE_URL", "must be http://… or https://… without query or escapes")
     return url
+
+
+def _there(name: str, path: Path | None) -> Path | None:
+    if path is not None and not path.exists():
+        raise invalid(name, f"{path} is not there")
+    return path
 
 
 def _networks(text: str) -> list[Network]:
@@ -75,12 +90,12 @@ def _platform(file: Path, environ: Mapping[str, str]) -> Mapping[str, object]:
     options: dict[str, object] = {}
     if file.is_file():
         try:
-            options |= tomllib.loads(file.read_text())
-        except tomllib.TOMLDecodeError as error:
-            raise invalid(str(file), str(error)) from None
+            options |= tomllib.loads(file.read_text("utf-8-sig"))
+        except (ValueError, RecursionError) as error:
+            raise invalid(str(file), f"is no TOML that can be read: {error}") from None
     prefix = "PROVISIONING_OPTION_"
     for name, text in environ.items():
-        if name.startswith(prefix):
+        if name.startswith(prefix) and text.strip():
             options[name.removeprefix(prefix).lower()] = _toml_value(text)
     return options
 
@@ -89,5 +104,5 @@ def _toml_value(text: str) -> object:
     """A variable's text as TOML would read it (numbers, true, lists), else as it stands."""
     try:
         return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):
         return text

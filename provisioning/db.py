@@ -14,6 +14,7 @@ import alembic.config
 import pydantic
 import sqlalchemy as sa
 from sqlalchemy import event
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
 from sqlalchemy.orm import DeclarativeBase
 
@@ -113,7 +114,10 @@ class Database:
 
 
 def _sqlite(file: str) -> tuple[AsyncEngine, AsyncEngine]:
+    if not file or file == ":memory:":
+        raise invalid("PROVISIONING_DATABASE_URL", "must name a file: sqlite:///FILE")
     Path(file).parent.mkdir(parents=True, exist_ok=True)
+    Path(file).touch(0o600)  # phones' uploads are in it
     url = sa.URL.create("sqlite+aiosqlite", database=file)
     readers = create_async_engine(url, pool_size=4, max_overflow=4, hide_parameters=True)
     writers = create_async_engine(url, pool_size=1, max_overflow=0, hide_parameters=True)
@@ -188,3 +192,9 @@ async def flush_or_conflict(session: AsyncSession, why: str) -> None:
         await session.flush()
     except sa.exc.IntegrityError:
         raise Conflict(why) from None
+
+
+def insert(session: AsyncSession, table: type[Base]) -> sqlite.Insert | postgresql.Insert:
+    """An INSERT that may say `on_conflict_…`, which both databases know and SQLAlchemy has apart."""
+    dialect = session.get_bind().dialect.name
+    return postgresql.insert(table) if dialect == "postgresql" else sqlite.insert(table)

@@ -1,5 +1,6 @@
 """The few errors that the house raises on purpose."""
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -68,7 +69,8 @@ def from_pydantic(error: pydantic.ValidationError) -> Invalid:
 def _path(parts: Iterable[int | str]) -> str:
     path = ""
     for part in parts:
-        path = _join(path, f"[{part}]" if isinstance(part, int) else part)
+        # A key that people typed may be anything; in an error it stays one short line.
+        path = _join(path, f"[{part}]" if isinstance(part, int) else re.sub(r"[^\w.-]", "?", part[:60]))
     return path
 
 

@@ -108,6 +108,13 @@ async def find(session: AsyncSession, account_id: str, number: str) -> Extension
     return _extension(row) if row else None
 
 
+async def numbers(session: AsyncSession, account_id: str) -> list[str]:
+    found = await session.scalars(
+        sa.select(Row.number).where(Row.account_id == account_id).order_by(Row.number)
+    )
+    return list(found)
+
+
 async def known(session: AsyncSession, account_id: str, ids: Sequence[str]) -> frozenset[str]:
     """Those of `ids` that are extensions of the account."""
     found = await session.scalars(sa.select(Row.id).where(Row.account_id == account_id, Row.id.in_(ids)))

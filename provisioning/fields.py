@@ -32,7 +32,7 @@ def check(model: type[Model], values: object) -> Model:
 def one_line(value: str) -> str:
     """Text for one line of a file: a line break is how settings are smuggled into a phone's file."""
     for char in value:
-        # Zl and Zp are U+2028 and U+2029, Cs a lone surrogate, Cn an unassigned or non-character.
+        # Zl and Zp are U+2028 and U+2029, Cs a lone surrogate; the mask finds U+FFFE, U+FFFF and their like.
         if unicodedata.category(char) in {"Cc", "Cs", "Zl", "Zp"} or (ord(char) & 0xFFFE) == 0xFFFE:
             raise ValueError(f"must not contain the character U+{ord(char):04X}")
     # Yealink's words for "clear this setting": no phone could be told such a name.
@@ -69,7 +69,7 @@ def _mac(value: Any) -> str:
 def _host(value: str) -> str:
     labels = value.removesuffix(".").split(".")
     if all(re.fullmatch(r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)", label) for label in labels):
-        if not labels[-1].isdigit():
+        if not re.fullmatch("[0-9]+", labels[-1]):
             return value
         try:
             return str(ipaddress.IPv4Address(value))
@@ -80,7 +80,7 @@ def _host(value: str) -> str:
 
 def _host_port(value: str) -> str:
     host, colon, port = value.partition(":")
-    if colon and not (port.isdigit() and 1 <= int(port) <= 65535):
+    if colon and not (re.fullmatch("[0-9]{1,5}", port) and 1 <= int(port) <= 65535):
         raise ValueError("must be host or host:port, with a port from 1 to 65535")
     return _host(host) + colon + port
 

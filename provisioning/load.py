@@ -60,9 +60,10 @@ async def load(
         faults = await _Parts(session, vault, rendering, loaded.account_id).write(file)
         if faults:
             raise Invalid(faults)
-        current = await tokens.current(session, vault, loaded.account_id) or await tokens.generate(
-            session, vault, loaded.account_id, actor="system", token=token
-        )
+        current = await tokens.current(session, vault, loaded.account_id)
+        if current is None:
+            current = await tokens.generate(session, vault, loaded.account_id, actor="system", token=token)
+            await activity.record(session, loaded.account_id, "token.generate", "account", actor="system")
         warnings = await _try_all(session, vault, rendering, loaded.account_id, file)
     except Invalid as error:
         raise account_file.placed(error, text) from None
@@ -70,6 +71,7 @@ async def load(
         session, loaded.account_id, "account.load", f"account/{loaded.account_id}", actor="system"
     )
     url = devices.provisioning_url(rendering.base_url, current.text)
+    warnings += await _odd_lengths(session, loaded.account_id)
     return replace(loaded, provisioning_url=url, warnings=tuple(warnings))
 
 
@@ -82,10 +84,13 @@ async def _account(session: AsyncSession, vault: Vault, file: AccountFile) -> Lo
     else:
         loaded = await add_account(session, vault, general)
     account_id = loaded.account_id
-    await accounts.set_telephony(session, account_id, file.telephony)
-    await accounts.set_options(session, account_id, file.options)
-    recipients = EmergencyRecipients(emails=file.account.emergency_recipients)
-    await accounts.set_emergency_recipients(session, account_id, recipients)
+    if "telephony" in file.model_fields_set:
+        await accounts.set_telephony(session, account_id, file.telephony)
+    if "options" in file.model_fields_set:
+        await accounts.set_options(session, account_id, file.options)
+    if "emergency_recipients" in file.account.model_fields_set:
+        recipients = EmergencyRecipients(emails=file.account.emergency_recipients)
+        await accounts.set_emergency_recipients(session, account_id, recipients)
     if file.account.admin_password:
         await accounts.set_admin_password(session, vault, account_id, file.account.admin_password)
     return loaded
@@ -103,9 +108,10 @@ class _Parts:
         for index, location in enumerate(file.locations):
             with collected(self._faults, f"locations[{index}]"):
                 await self._location(location)
+        length = (await accounts.get(self._session, self._account_id)).telephony.extension_length
         for index, extension in enumerate(file.extensions):
             with collected(self._faults, f"extensions[{index}]"):
-                await self._extension(extension, file.telephony.extension_length)
+                await self._extension(extension, length)
         for index, template in enumerate(file.button_templates):
             with collected(self._faults, f"button_templates[{index}]"):
                 await self._template(template)
@@ -182,6 +188,16 @@ def _with_starter(part: TemplatePart) -> TemplateForm:
     shipped = starters[part.starter].buttons if part.starter else ()
     buttons = {button.slot: button for button in (*shipped, *part.buttons)}
     return TemplateForm(name=part.name, description=part.description, buttons=tuple(buttons.values()))
+
+
+async def _odd_lengths(session: AsyncSession, account_id: str) -> list[str]:
+    """Extensions that the phones' dial plan is not made for."""
+    length = (await accounts.get(session, account_id)).telephony.extension_length
+    return [
+        f"extension {number} has {len(number)} digits, the account's extension length is {length}"
+        for number in await extensions.numbers(session, account_id)
+        if len(number) != length
+    ]
 
 
 async def _try_all(

@@ -7,11 +7,10 @@ from datetime import datetime, timedelta
 from typing import Final
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Mapped, mapped_column
 
-from provisioning.db import Base, now
+from provisioning.db import Base, insert, now
 from provisioning.errors import TooMany
 from provisioning.vault import Vault
 
@@ -57,11 +56,10 @@ async def succeeded(session: AsyncSession, vault: Vault, *, email: str, address:
 
 
 async def _count(session: AsyncSession, key: bytes, limit: int, at: datetime) -> None:
-    insert = postgresql.insert if session.get_bind().dialect.name == "postgresql" else sqlite.insert
     over = Row.since <= at - WINDOW
     # One statement: a number that is read first may be another when it is written.
     counted = (
-        insert(Row)
+        insert(session, Row)
         .values(key=key, attempts=1, since=at)
         .on_conflict_do_update(
             index_elements=[Row.key],

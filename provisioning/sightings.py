@@ -6,11 +6,10 @@ from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Mapped, mapped_column
 
-from provisioning.db import Base
+from provisioning.db import Base, insert
 
 _devices = sa.table("devices", sa.column("account_id"), sa.column("mac"))
 
@@ -65,13 +64,12 @@ async def note(session: AsyncSession, seen: Iterable[Mapping[str, Any]]) -> None
             sa.tuple_(_devices.c.account_id, _devices.c.mac).in_(list(merged))
         )
     )
-    insert = postgresql.insert if session.get_bind().dialect.name == "postgresql" else sqlite.insert
     # In one order, so that two servers which write the same phones do not wait for each other in a circle.
     for key in sorted(tuple(row) for row in known):
         values = merged[key]
         changed = {name: value for name, value in values.items() if name not in {"account_id", "mac"}}
         await session.execute(
-            insert(Row)
+            insert(session, Row)
             .values(**values)
             .on_conflict_do_update(index_elements=["account_id", "mac"], set_=changed)
         )

@@ -6,7 +6,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Mapped, mapped_column
 
-from provisioning.db import Base
+from provisioning.db import Base, insert
 
 MOST = 512 * 1024  # bytes of one file
 
@@ -30,11 +30,18 @@ async def read(session: AsyncSession, device_id: str, suffix: str) -> bytes | No
 
 
 async def replace(session: AsyncSession, device_id: str, suffix: str, content: bytes) -> None:
-    await session.merge(Row(device_id=device_id, suffix=suffix, content=content))
+    await session.execute(
+        insert(session, Row)
+        .values(device_id=device_id, suffix=suffix, content=content)
+        .on_conflict_do_update(index_elements=["device_id", "suffix"], set_={"content": content})
+    )
 
 
 async def append(session: AsyncSession, device_id: str, suffix: str, content: bytes) -> None:
     """Adds to a log and keeps its newest `MOST` bytes."""
+    # Two pieces that come at once wait for each other, or one of them would be lost.
+    devices = sa.table("devices", sa.column("id"))
+    await session.execute(sa.select(devices.c.id).where(devices.c.id == device_id).with_for_update())
     before = await read(session, device_id, suffix) or b""
     await replace(session, device_id, suffix, (before + content)[-MOST:])
 

@@ -20,9 +20,10 @@ from provisioning.db import Base, new_id, now
 from provisioning.errors import Conflict, Invalid, NotFound, invalid
 from provisioning.fields import Email, Input, Text
 
+SHORTEST = 10  # characters of a password
 Role = Literal["admin", "technician", "viewer"]
 Password = Annotated[
-    str, Field(min_length=10, max_length=200, repr=False, json_schema_extra={"writeOnly": True})
+    str, Field(min_length=SHORTEST, max_length=200, repr=False, json_schema_extra={"writeOnly": True})
 ]
 
 _passwords = CryptContext(schemes=["argon2"])  # argon2id, 64 MiB and tens of milliseconds for each

@@ -280,6 +280,42 @@ class TestUploads:
         assert again.count(b"+12075550177") == 1
         assert b"5551234" in again
 
+    @pytest.mark.parametrize("suffix", ["-phone.cfg", "-web.cfg", "-calls.xml", "-app.log", "-boot.log"])
+    async def test_no_rotated_token_comes_back_in_what_a_phone_uploaded(
+        self, house: House, sample: str, suffix: str
+    ) -> None:
+        loaded = await house.load(sample)
+        old = str(loaded.provisioning_url)
+        body = f'<OVERRIDES device.prov.serverName="{old}"/>'
+        await house.http.put(f"{old}{POLYCOM}{suffix}", data=body.encode())
+        async with house.database.read() as session:
+            kept = list(await session.scalars(sa.select(uploads.Row.content)))
+        assert all(old.split("/")[-2].encode() not in content for content in kept)
+        new = await rotate(house, loaded)
+        async with house.http.get(f"{new}{POLYCOM}{suffix}") as answer:
+            assert await answer.text() == f'<OVERRIDES device.prov.serverName="{new}"/>'
+
+    async def test_pieces_of_a_log_that_come_at_once_are_all_kept(self, house: House, url: str) -> None:
+        name = f"{url}{POLYCOM}-app.log"
+
+        async def put(number: int) -> int:
+            async with house.http.put(name, data=f"piece {number:02};".encode()) as answer:
+                return answer.status
+
+        assert await asyncio.gather(*(put(number) for number in range(12))) == [201] * 12
+        text = await (await house.http.get(name)).text()
+        assert sorted(text.split(";")[:-1]) == [f"piece {number:02}" for number in range(12)]
+
+    async def test_an_upload_that_breaks_off_is_the_phones_fault_and_not_kept(
+        self, house: House, url: str
+    ) -> None:
+        path = url.removeprefix(house.url)
+        sent = "Content-Length: 5\r\nContent-Encoding: gzip\r\n"
+        answer = await raw(house, f"{path}{POLYCOM}-app.log", "PUT", sent, b"junk!")
+        assert answer.startswith(b"HTTP/1.1 400 ") and answer.endswith(b"\r\n\r\n")
+        assert [row.verdict for row in await house.boot_log()] == ["broken"]
+        assert (await house.http.get(f"{url}{POLYCOM}-app.log")).status == 404
+
     async def test_a_broken_or_hostile_directory_harms_nothing(self, house: House, url: str) -> None:
         name = f"{url}{POLYCOM}-directory.xml"
         served = await (await house.http.get(name)).read()
@@ -393,6 +429,33 @@ class TestBootLog:
             await house.http.get(f"{house.url}/p/x", headers=headers)
             await house.log.flush()
         assert [row.ip for row in await house.boot_log()] == ["127.0.0.1", "198.51.100.7"]
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        "FOO {path}x HTTP/1.1\r\n\r\n",
+        "GET {path}x HTTP/9.1\r\n\r\n",
+        "GET {path} x HTTP/1.1\r\n\r\n",
+        "GET {path}\x01 HTTP/1.1\r\n\r\n",
+        "GET {path}" + "x" * 9000 + " HTTP/1.1\r\n\r\n",
+        "GET http://[x{path} HTTP/1.1\r\n\r\n",
+        "GET /p/ HTTP/1.1\r\nX-{path}: \x01\r\n\r\n",
+        "GET {path}x HTTP/1.1\r\nHost: x\r\nConnection: close\r\nExpect: {path}\r\n\r\n",
+        "PUT {path}x HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n{path}\r\n",
+    ],
+)
+async def test_what_is_no_http_is_answered_without_token_version_or_body(
+    house: House, url: str, request_: str
+) -> None:
+    path = url.removeprefix(house.url)
+    reader, writer = await asyncio.open_connection("127.0.0.1", int(house.url.rpartition(":")[2]))
+    writer.write(request_.replace("{path}", path).encode())
+    answer = await reader.read()
+    writer.close()
+    assert answer[:5] == b"HTTP/" and answer[8:12] in {b" 400", b" 404"}
+    assert answer.split(b"\r\n\r\n", 1)[1] == b""
+    assert b"aiohttp" not in answer and path.split("/")[2].encode() not in answer
 
 
 async def test_health_answers_while_the_database_does(house: House) -> None:

@@ -100,12 +100,12 @@ def server(shell: Shell) -> Iterator[Shell]:
 
 def test_account_add_prints_what_the_contract_names(shell: Shell) -> None:
     done = shell.run(
-        "account", "add", "--name", "Acme", "--email", "ann@acme.example", "--password", "pw-of-ann"
+        "account", "add", "--name", "Acme", "--email", "ann@acme.example", "--password", "the-pw-of-ann"
     )
     assert done.returncode == 0, done.stderr
     printed = json.loads(done.stdout)
     assert list(printed) == ["account_id", "email", "password", "api_key"]
-    assert (printed["email"], printed["password"]) == ("ann@acme.example", "pw-of-ann")
+    assert (printed["email"], printed["password"]) == ("ann@acme.example", "the-pw-of-ann")
     assert printed["api_key"].startswith("ppk_")
 
 
@@ -309,3 +309,49 @@ def test_https_is_served_with_the_certificate_of_the_environment(shell: Shell) -
 
 def _load_sample(shell: Shell) -> subprocess.CompletedProcess[str]:
     return shell.run("load", str(account_file()))
+
+
+@pytest.mark.parametrize(
+    ("environ", "arguments", "error"),
+    [
+        ({"PROVISIONING_DATABASE_URL": "sqlite:///."}, ("migrate",), "error: "),
+        (
+            {"PROVISIONING_DATABASE_URL": "sqlite:///:memory:"},
+            ("migrate",),
+            "error: PROVISIONING_DATABASE_URL: ",
+        ),
+        ({"PROVISIONING_DATABASE_URL": "postgresql://127.0.0.1:9/x"}, ("migrate",), "error: "),
+        (
+            {"PROVISIONING_TEMPLATES": "nowhere"},
+            ("migrate",),
+            "error: PROVISIONING_TEMPLATES: ",
+        ),
+        (
+            {"PROVISIONING_PLATFORM_FILE": "none"},
+            ("migrate",),
+            "error: PROVISIONING_PLATFORM",
+        ),
+        ({"PROVISIONING_TLS_CERT": "a", "PROVISIONING_TLS_KEY": "b"}, ("serve",), "error: "),
+        ({"PROVISIONING_BASE_URL": "http://:80"}, ("migrate",), "error: PROVISIONING_BASE_URL: "),
+        ({}, ("serve", "--host", "203.0.113.1"), "error: "),
+    ],
+)
+def test_what_cannot_work_is_one_line_and_no_traceback(
+    shell: Shell, environ: dict[str, str], arguments: tuple[str, ...], error: str
+) -> None:
+    shell.environ |= environ
+    done = shell.run(*arguments)
+    assert done.returncode == 1
+    assert done.stderr.startswith(error)
+    assert done.stderr.count("\n") == 1, done.stderr
+
+
+def test_a_number_in_the_environment_may_be_a_text_option(shell: Shell) -> None:
+    shell.environ |= {"PROVISIONING_OPTION_VOICEMAIL_NUMBER": "5000", "PROVISIONING_OPTION_PARK_CODE": ""}
+    assert _load_sample(shell).returncode == 0
+
+
+def test_rotate_makes_the_first_token_of_an_account_that_has_none(shell: Shell) -> None:
+    shell.run("account", "add", "--name", "A", "--email", "a@b.example")
+    done = shell.run("rotate", "--email", "a@b.example")
+    assert json.loads(done.stdout)["generation"] == 1

@@ -227,6 +227,7 @@ async def test_a_load_is_entered_in_the_activity_log(house: House) -> None:
         rows = (await session.scalars(sa.select(activity.Row).order_by(activity.Row.id))).all()
     assert [(r.account_id, r.event, r.actor, r.outcome) for r in rows] == [
         (loaded.account_id, "account.create", "system", "success"),
+        (loaded.account_id, "token.generate", "system", "success"),
         (loaded.account_id, "account.load", "system", "success"),
     ]
 
@@ -240,3 +241,34 @@ async def files(house: House, account_id: str) -> dict[str, bytes]:
             phone = await devices.gather(session, house.vault, house.rendering, device, token.text)
             made |= await devices.files(session, house.rendering, device, phone)
     return made
+
+
+@pytest.mark.parametrize("key", ['"a["', '"a."', '"\\u001b[2J"', '"a\\nerror: all is well"'])
+async def test_a_key_of_any_spelling_is_refused_on_one_line(house: House, key: str) -> None:
+    found = await faults(house, ACCOUNT.replace("[options]", f"[options]\n{key} = 1"))
+    assert len(found) == 1
+    assert "\n" not in found[0] and "\x1b" not in found[0]
+
+
+@pytest.mark.parametrize("text", ["a = " + "[" * 5000, "a = " + "9" * 5000])
+async def test_toml_beyond_all_measure_is_refused(house: House, text: str) -> None:
+    assert len(await faults(house, text)) == 1
+
+
+async def test_a_section_that_the_file_lacks_stays_as_it_was(house: House, sample: str) -> None:
+    loaded = await house.load(sample.replace("parking_timeout_minutes = 5", "parking_timeout_minutes = 9"))
+    await house.load('[account]\nname = "Other"\nemail = "office@harbourlane.example"\n')
+    async with house.database.read() as session:
+        account = await accounts.get(session, loaded.account_id)
+    assert account.general.name == "Other"
+    assert account.telephony.parking_timeout_minutes == 9
+    assert account.options.sip_server == "sip.harbourlane.example"
+    assert account.emergency_recipients.emails == ["safety@harbourlane.example"]
+
+
+async def test_an_extension_of_another_length_than_the_dial_plan_is_for_is_a_warning(house: House) -> None:
+    await house.load(ACCOUNT)
+    loaded = await house.load(
+        '[account]\nname = "Acme"\nemail = "ann@acme.example"\n[telephony]\nextension_length = 5\n'
+    )
+    assert loaded.warnings == ("extension 4201 has 4 digits, the account's extension length is 5",)

@@ -1,7 +1,7 @@
 """Provisioning tokens: the secret in the URL that an account's phones boot against."""
 
 from tokens.table import Resolved, Token, current, generate, resolve, rotate
-from tokens.text import is_well_formed, make, redact
+from tokens.text import is_well_formed, make, put_in, redact, take_out
 
 __all__ = [
     "Resolved",
@@ -10,7 +10,9 @@ __all__ = [
     "generate",
     "is_well_formed",
     "make",
+    "put_in",
     "redact",
     "resolve",
     "rotate",
+    "take_out",
 ]

@@ -11,6 +11,9 @@ _RANDOM = 32
 _CHECK = 7
 _FORM = re.compile(rf"{_PREFIX}[0-9a-hjkmnp-tv-z]{{{_RANDOM + _CHECK}}}")
 
+_FORM_IN_BYTES = re.compile(_FORM.pattern.encode())
+_MARK = b"{provisioning-token}"
+
 
 def make() -> str:
     """A new token, 160 bit of it random."""
@@ -25,7 +28,17 @@ def is_well_formed(text: str) -> bool:
 
 def redact(text: str) -> str:
     """`text` with whatever begins like a token cut off after its prefix, for logs."""
-    return re.sub(rf"{_PREFIX}[0-9a-zA-Z%]{{8,}}", f"{_PREFIX}…", text)
+    # Percent-encoded, it is still the secret.
+    return re.sub(r"(?:p|%70){2}(?:t|%74)[0-9a-zA-Z%]{8,}", f"{_PREFIX}…", text, flags=re.IGNORECASE)
+
+
+def take_out(content: bytes) -> bytes:
+    """`content` with a mark in the place of every token; `put_in` turns the marks into another one."""
+    return _FORM_IN_BYTES.sub(lambda found: _MARK if is_well_formed(found[0].decode()) else found[0], content)
+
+
+def put_in(content: bytes, token: str) -> bytes:
+    return content.replace(_MARK, token.encode())
 
 
 def _check(body: str) -> str:

@@ -25,7 +25,7 @@ def _distinct(values: list[Codec]) -> list[Codec]:
 
 
 def _window(value: str) -> str:
-    if not re.fullmatch(r"([01]\d|2[0-3]):[0-5]\d-([01]\d|2[0-3]):[0-5]\d", value):
+    if not re.fullmatch(r"([01][0-9]|2[0-3]):[0-5][0-9]-([01][0-9]|2[0-3]):[0-5][0-9]", value):
         raise ValueError("must be HH:MM-HH:MM, such as 02:00-05:00")
     if value[:5] == value[6:]:
         raise ValueError("must end at another time than it begins")
@@ -163,9 +163,20 @@ def resolve(*layers: Options) -> Options:
     return check(Options, values)
 
 
+def _typed(name: str, value: object) -> object:
+    """A number as text where the option is one: in the environment 5000 may be either."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        return value
+    try:
+        check(Options, {name: value})
+    except Invalid:
+        return str(value)
+    return value
+
+
 def platform(values: Mapping[str, object]) -> Options:
     """The platform's own layer, as its file and environment give it."""
     try:
-        return check(Options, values)
+        return check(Options, {name: _typed(name, value) for name, value in values.items()})
     except Invalid as error:
         raise error.under("platform") from None

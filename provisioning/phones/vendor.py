@@ -3,7 +3,7 @@
 import re
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from functools import cache, cached_property
 from pathlib import Path
@@ -142,10 +142,13 @@ class Vendor:
         )
         if module is None:
             return face
-        return Face(
-            face.model, face.keys, module.name, module.keys, module.modules, module.reserved,
-            face.refused, face.needs, face.most,
-        )  # fmt: skip
+        return replace(
+            face,
+            module_name=module.name,
+            module_keys=module.keys,
+            modules=module.modules,
+            reserved=module.reserved,
+        )
 
     def phone(
         self,
@@ -231,6 +234,9 @@ class Vendor:
             raise RenderError(f"{self.name}/{file.template}: {error}") from None
         except jinja2.UndefinedError as error:
             raise RenderError(f"{self.name}/{file.template}: {error.message}") from None
+        except jinja2.TemplateSyntaxError as error:
+            where = f"{self.name}/{error.name}, line {error.lineno}"
+            raise RenderError(f"{where}: {error.message}") from None
         except Exception as error:
             raise RenderError(f"{self.name}/{file.template}: {type(error).__name__}") from None
         return text.encode()

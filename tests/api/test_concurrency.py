@@ -3,11 +3,13 @@
 import asyncio
 import subprocess
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
 from tests.api.conftest import Account
+from tests.test_cli import Shell
 
 WRITER = """
 import asyncio, sys, aiohttp
@@ -29,25 +31,28 @@ asyncio.run(main(*sys.argv[1:4], int(sys.argv[4])))
 """
 
 
-async def test_no_update_of_four_processes_is_lost(account: Account, tmp_path: Path) -> None:
-    """Each reads the list, adds one and writes it back, as long as it takes."""
+async def test_no_update_of_four_processes_is_lost(
+    account: Account, database_url: str, tmp_path: Path
+) -> None:
+    """Four servers, one database: at each a client reads the list, adds one and writes it back."""
     script = tmp_path / "writer.py"
     script.write_text(WRITER)
-    url = f"{account.house.url}/api/v1/account/emergency-recipients"
     await account.admin.put("/account/emergency-recipients", {"emails": []})
-    writers = [
-        await asyncio.create_subprocess_exec(
-            sys.executable,
-            str(script),
-            url,
-            str(account.admin.key),
-            f"w{number}x",
-            "8",
-            stderr=subprocess.PIPE,
-        )
-        for number in range(4)
-    ]
-    ends = await asyncio.gather(*(writer.communicate() for writer in writers))
+    with ExitStack() as stack:
+        servers = [Shell(tmp_path) for _ in range(4)]
+        for server in servers:
+            server.environ["PROVISIONING_DATABASE_URL"] = database_url
+            server.environ["PROVISIONING_KEY_FILE"] = str(tmp_path / "keys.json")
+            stack.enter_context(server.serving())
+        writers = [
+            await asyncio.create_subprocess_exec(
+                *(sys.executable, str(script), f"{server.url}/api/v1/account/emergency-recipients"),
+                *(str(account.admin.key), f"w{number}x", "8"),
+                stderr=subprocess.PIPE,
+            )
+            for number, server in enumerate(servers)
+        ]
+        ends = await asyncio.gather(*(writer.communicate() for writer in writers))
     assert [(writer.returncode, end[1]) for writer, end in zip(writers, ends, strict=True)] == [(0, b"")] * 4
     emails = (await account.admin.get("/account/emergency-recipients")).json["emails"]
     assert sorted(emails) == sorted(f"w{w}x{n}@example.com" for w in range(4) for n in range(8))

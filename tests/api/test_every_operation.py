@@ -196,6 +196,25 @@ async def dump(account: Account) -> dict[str, list[tuple[Any, ...]]]:
         return rows | {"api_keys": list(map(tuple, keys))}
 
 
+@sqlite
+async def test_each_conflict_is_entered_once_as_a_failure(account: Account) -> None:
+    async def first(path: str) -> str:
+        return f"{path}/{(await account.admin.get(path)).json['data'][-1]['id']}"
+
+    for method, path, event in (
+        ("POST", "/account/provisioning/generate", "token.generate"),
+        ("DELETE", await first("/locations"), "location.delete"),
+        ("DELETE", await first("/extensions"), "extension.delete"),
+        ("DELETE", await first("/button-templates"), "button_template.delete"),
+        ("DELETE", await first("/users"), "user.delete"),
+        ("PATCH", await first("/users"), "user.update"),
+    ):
+        since = len(await account.entries())
+        answer = await account.admin(method, path, {"role": "viewer"} if method == "PATCH" else None)
+        assert answer.status == 409, answer.text
+        assert await entered(account, since) == [(event, "failure")]
+
+
 def test_every_operation_has_an_event_of_the_closed_list() -> None:
     assert {operation.event for operation in OPERATIONS} <= set(activity.EVENTS)
 
