@@ -115,8 +115,9 @@ class _Search:
         ways = [await self._way(column, below, count) for column in await self._rarest(below)]
         way = min(ways, key=lambda way: way.reached or _EPOCH)
         reached = self._or_end(way.reached)
-        # A single lane reaches as many entries of the filter as of all; of many, each is short.
-        if reached is not None and len(way.values) != 1:
+        # A single lane reaches as many entries of the filter as of all; of many, each is short. One that
+        # reaches no further back than here would give the same cursor for ever.
+        if reached is not None and (len(way.values) != 1 or reached >= below):
             scanned = await self._nth(self._times(below), SCAN)
             if scanned is None or scanned < reached:
                 return await self.newest(below, SCAN, count)
