@@ -5,7 +5,7 @@ from xml.etree import ElementTree
 
 import pydantic
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from button_templates.layout import Button
@@ -73,6 +73,7 @@ NAMES = {
 
 
 @pytest.mark.parametrize("vendor", VENDORS.values(), ids=VENDORS)
+@settings(deadline=None)  # speed is measured in benchmarks, not asserted
 @given(
     name=st.text(max_size=110),
     password=st.text(st.characters(max_codepoint=0x100), min_size=5, max_size=130),

@@ -5,7 +5,7 @@ import re
 
 import pytest
 import sqlalchemy as sa
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import tokens
@@ -46,6 +46,7 @@ def test_a_token_is_well_formed() -> None:
     assert all(tokens.is_well_formed(tokens.make()) for _ in range(100))
 
 
+@settings(deadline=None)
 @given(position=st.integers(0, 41), char=st.sampled_from(ALPHABET))
 def test_a_token_with_one_other_character_is_not_well_formed(position: int, char: str) -> None:
     token = tokens.make()
@@ -53,6 +54,7 @@ def test_a_token_with_one_other_character_is_not_well_formed(position: int, char
     assert tokens.is_well_formed(other) == (other == token)
 
 
+@settings(deadline=None)
 @given(st.text())
 def test_junk_is_not_well_formed(text: str) -> None:
     assert not tokens.is_well_formed(text)
