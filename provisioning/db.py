@@ -1,6 +1,7 @@
 """The database: the transaction that one request is, and what every table shares."""
 
 import secrets
+import sqlite3
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -132,13 +133,27 @@ def _on_sqlite(engine: AsyncEngine, begin: str, pragmas: tuple[str, ...]) -> Non
     def connected(connection: Any, _record: object) -> None:
         connection.isolation_level = None  # the driver is not to begin transactions of its own
         cursor = connection.cursor()
-        for pragma in ("busy_timeout = 10000", "journal_mode = WAL", "foreign_keys = ON", *pragmas):
+        cursor.execute("PRAGMA busy_timeout = 10000")
+        _use_wal(cursor)
+        for pragma in ("foreign_keys = ON", *pragmas):
             cursor.execute(f"PRAGMA {pragma}")
         cursor.close()
 
     @event.listens_for(engine.sync_engine, "begin")
     def begun(connection: sa.Connection) -> None:
         connection.exec_driver_sql(begin)
+
+
+def _use_wal(cursor: Any) -> None:
+    """While another server makes the switch of a new file, ours is refused, whatever `busy_timeout` says."""
+    for attempt in range(100):
+        try:
+            cursor.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError:
+            if attempt == 99:
+                raise
+            time.sleep(0.02)
 
 
 def _postgresql(rest: str) -> tuple[AsyncEngine, AsyncEngine]:

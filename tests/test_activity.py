@@ -41,12 +41,13 @@ async def entries(database: Database, filters: Filters = Filters(), account_id: 
     found: list[Entry] = []
     cursor = None
     async with database.read() as session:
-        while True:
+        for _ in range(200):
             page, cursor = await activity.page(session, account_id, filters, limit=7, cursor=cursor)
             assert len(page) <= 7
             found += page
             if cursor is None:
                 return found
+    raise AssertionError("the pages do not end")
 
 
 async def verify(database: Database, account_id: str | None = A) -> str | None:
@@ -294,6 +295,17 @@ async def test_pages_neither_repeat_nor_miss_an_entry_while_new_ones_come_in(dat
         if cursor is None:
             break
     assert seen == old[::-1]
+
+
+async def test_a_search_gets_on_where_more_values_than_it_looks_at_were_used_lately(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, bound in {"NEWEST": 2, "SCAN": 3, "ALONG": 2, "_VALUES": 2, "_LANES": 2}.items():
+        monkeypatch.setattr(activity_search, name, bound)
+    actors = [f"user/{number}" for number in (0, 4, 3, 2, 4, 3, 1)] + ["system"] * 6
+    made = [await record(database, actor=actor) for actor in actors]
+    assert await entries(database, Filters(actor="user/")) == made[:7][::-1]
+    assert await entries(database, Filters(actor="user/", ip="192.")) == made[:7][::-1]
 
 
 async def test_a_full_last_page_has_no_cursor(database: Database) -> None:
