@@ -83,7 +83,7 @@ class Account:
             found, _ = await activity.page(
                 session, self.id if account_id is None else account_id, activity.Filters(), limit=200
             )
-        return [entry for entry in reversed(found) if entry.event not in {"account.create", "account.load"}]
+        return [entry for entry in reversed(found) if entry.actor != "system"]
 
     async def count(self, table: type[Any]) -> int:
         async with self.house.database.read() as session:
