@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from aiohttp import web
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from provisioning import accounts, activity, callers, origin
 from provisioning.api import problem
@@ -76,37 +77,61 @@ async def _answer(run: _Run) -> web.Response:
     for name, value in run.request.match_info.items():
         if name == "id" and not _ID.fullmatch(value):
             raise NotFound("there is no such thing")
-    inputs = await _inputs(run)
-    app, operation = run.request.app, run.operation
-    async with app[DATABASE].write() as session:
-        if operation.writes:
+    return _success(run.operation, await _done(run, caller, await _inputs(run)))
+
+
+async def _done(run: _Run, caller: Caller, inputs: dict[str, Any]) -> Any:
+    """What the handler gives. A write and its entry are one transaction; a read is entered before anybody
+    sees it, but in a transaction after its own, so that a long search holds up no writer."""
+    database = run.request.app[DATABASE]
+    if run.operation.writes:
+        async with database.write() as session:
             await accounts.lock(session, caller.account_id)
-        await callers.touch(session, caller)
-        call = Call(
-            session=session,
-            vault=app[VAULT],
-            rendering=rendering(app),
-            caller=caller,
-            ip=run.ip,
-            path=run.request.match_info,
-            if_match=run.request.headers.get("If-Match"),
-            event=run.event,
-            resource=run.resource,
-        )
-        try:
-            result = await operation.handler(call, **inputs)
-        finally:
-            run.event, run.resource = call.event, call.resource
-        await activity.record(
-            session,
-            caller.account_id,
-            call.event,
-            call.resource,
-            actor=caller.actor,
-            ip=run.ip,
-            detail=call.detail,
-        )
-    return _success(operation, result)
+            call = _call(run, caller, session)
+            result = await _handled(run, call, inputs)
+            await _enter(session, call)
+    else:
+        async with database.read() as session:
+            call = _call(run, caller, session)
+            result = await _handled(run, call, inputs)
+        async with database.write() as session:
+            await _enter(session, call)
+    return result
+
+
+def _call(run: _Run, caller: Caller, session: AsyncSession) -> Call:
+    return Call(
+        session=session,
+        vault=run.request.app[VAULT],
+        rendering=rendering(run.request.app),
+        caller=caller,
+        ip=run.ip,
+        path=run.request.match_info,
+        if_match=run.request.headers.get("If-Match"),
+        event=run.event,
+        resource=run.resource,
+    )
+
+
+async def _handled(run: _Run, call: Call, inputs: dict[str, Any]) -> Any:
+    try:
+        return await run.operation.handler(call, **inputs)
+    finally:
+        run.event, run.resource = call.event, call.resource
+
+
+async def _enter(session: AsyncSession, call: Call) -> None:
+    caller = call.caller
+    await callers.touch(session, caller)
+    await activity.record(
+        session,
+        caller.account_id,
+        call.event,
+        call.resource,
+        actor=caller.actor,
+        ip=call.ip,
+        detail=call.detail,
+    )
 
 
 async def _recognise(run: _Run) -> Caller:
