@@ -39,6 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         environment = config.from_environment(os.environ)
         _log_to_stderr(environment.log_level)
         status: int = options.run(environment, options)
+        sys.stdout.flush()
     except Invalid as error:
         for fault in error.errors:
             print(f"error: {fault}", file=sys.stderr)
@@ -52,6 +53,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             f"error: PROVISIONING_DATABASE_URL: {getattr(error, 'orig', None) or type(error).__name__}",
             file=sys.stderr,
         )
+        return 1
+    except BrokenPipeError:
+        # Whoever read our output has had enough, as `head` does; nothing is left to be written at the end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except OSError as error:
         print(

@@ -89,10 +89,6 @@ async def end(session: AsyncSession, vault: Vault, cookie: str) -> None:
         await session.execute(sa.delete(Row).where(Row.digest == vault.digest(cookie)))
 
 
-async def end_all(session: AsyncSession, user_id: str) -> None:
-    await session.execute(sa.delete(Row).where(Row.user_id == user_id))
-
-
 async def _prune(session: AsyncSession, at: datetime) -> None:
     # A session that is too old is not touched any more, so that soon it is an idle one too.
     idle = sa.select(Row.digest).where(Row.seen_at <= at - IDLE).limit(_PRUNED)

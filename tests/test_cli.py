@@ -142,6 +142,19 @@ def test_load_of_a_file_that_is_not_there_says_so(shell: Shell) -> None:
     assert (done.returncode, done.stderr) == (1, "error: none.toml: No such file or directory\n")
 
 
+def test_a_reader_of_our_output_may_stop_reading(shell: Shell) -> None:
+    command = [str(COMMAND), "verify-activity"]
+    read, write = os.pipe()
+    os.close(read)
+    try:
+        done = subprocess.run(
+            command, cwd=shell.folder, env=shell.environment(), stdout=write, stderr=subprocess.PIPE, text=True
+        )
+    finally:
+        os.close(write)
+    assert (done.returncode, done.stderr) == (1, "")
+
+
 def test_migrate_may_be_run_again(shell: Shell) -> None:
     assert [shell.run("migrate").returncode for _ in range(2)] == [0, 0]
     assert (shell.folder / "var" / "provisioning.db").stat().st_size > 0

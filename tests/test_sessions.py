@@ -126,17 +126,6 @@ async def test_logging_out_ends_one_session(database: Database, vault: Vault, an
     assert await find(database, vault, there)
 
 
-async def test_all_sessions_of_a_user_can_be_ended(database: Database, vault: Vault, ann: User) -> None:
-    async with database.read() as session:
-        bob = await users.find(session, "bob@example.com")
-    assert bob
-    hers, his = [await start(database, vault, ann) for _ in range(2)], await start(database, vault, bob)
-    async with database.write() as session:
-        await sessions.end_all(session, ann.id)
-    assert [await find(database, vault, cookie) for cookie in hers] == [None, None]
-    assert await find(database, vault, his)
-
-
 @pytest.mark.parametrize("change", [{"password": "another password"}, {"role": "viewer"}])
 async def test_another_password_or_role_ends_the_users_sessions(
     database: Database, vault: Vault, ann: User, change: dict[str, str]

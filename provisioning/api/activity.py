@@ -24,6 +24,9 @@ class EntryAnswer(Answer):
 
 
 class ActivityPage(Answer):
+    """Only a page without a cursor is the last: where filters hardly ever meet, a page may be short or empty,
+    and the search goes on with its cursor."""
+
     data: list[EntryAnswer]
     next_cursor: str | None
 
