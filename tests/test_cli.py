@@ -147,12 +147,11 @@ def test_a_reader_of_our_output_may_stop_reading(shell: Shell) -> None:
     read, write = os.pipe()
     os.close(read)
     try:
-        done = subprocess.run(
-            command, cwd=shell.folder, env=shell.environment(), stdout=write, stderr=subprocess.PIPE, text=True
-        )
+        environ = shell.environment()
+        done = subprocess.run(command, cwd=shell.folder, env=environ, stdout=write, stderr=subprocess.PIPE)
     finally:
         os.close(write)
-    assert (done.returncode, done.stderr) == (1, "")
+    assert (done.returncode, done.stderr) == (1, b"")
 
 
 def test_migrate_may_be_run_again(shell: Shell) -> None:
