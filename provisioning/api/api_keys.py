@@ -52,12 +52,12 @@ async def list_(call: Call, query: Paging) -> Answer:
 async def create(call: Call, body: ApiKeyForm) -> NewApiKeyAnswer:
     """A new API key, shown in this answer and never again."""
     made, text = await api_keys.create(call.session, call.vault, call.account_id, body)
-    call.resource = f"api_key/{made.id}"
-    return NewApiKeyAnswer(**ApiKeyAnswer.model_validate(made).model_dump(), key=text)
+    shown = call.created(ApiKeyAnswer.model_validate(made))
+    return NewApiKeyAnswer(**shown.model_dump(), key=text)
 
 
 @operation("DELETE", "/api-keys/{id}", "api_key.delete", roles=ADMIN, resource="api_key/{id}")
 async def delete(call: Call) -> None:
     """Remove an API key: it is refused from now on."""
-    call.expect(ApiKeyAnswer.model_validate(await api_keys.get(call.session, call.account_id, call.id)))
+    call.deletes(ApiKeyAnswer.model_validate(await api_keys.get(call.session, call.account_id, call.id)))
     await api_keys.delete(call.session, call.account_id, call.id)

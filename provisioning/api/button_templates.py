@@ -96,8 +96,7 @@ async def list_(call: Call, query: Paging) -> Answer:
 async def create(call: Call, body: TemplateForm) -> TemplateAnswer:
     """A new button template."""
     made = await library.add(call.session, call.account_id, body)
-    call.resource = f"button_template/{made.id}"
-    return _answer(made)
+    return call.created(_answer(made))
 
 
 @operation(
@@ -144,7 +143,7 @@ async def update(call: Call, body: Input) -> TemplateAnswer:
 )
 async def delete(call: Call) -> None:
     """Remove a button template; 409 while a device is bound to it."""
-    call.expect(await read(call))
+    call.deletes(await read(call))
     await library.delete(call.session, call.account_id, call.id)
 
 

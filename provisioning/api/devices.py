@@ -160,9 +160,8 @@ async def list_(call: Call, query: Paging) -> Answer:
 async def create(call: Call, body: DeviceForm) -> DeviceAnswer:
     """A new device; its vendor is told from the MAC address when absent."""
     made = await devices.add(call.session, call.rendering.vendors, call.account_id, body)
-    call.resource = f"device/{made.id}"
     await devices.try_out(call.session, call.vault, call.rendering, made)
-    return await _one(call, made)
+    return call.created(await _one(call, made))
 
 
 class ImportAnswer(Answer):
@@ -223,7 +222,7 @@ async def update(call: Call, body: Input) -> DeviceAnswer:
 @operation("DELETE", "/devices/{id}", "device.delete", roles=TECHNICIAN, resource="device/{id}")
 async def delete(call: Call) -> None:
     """Remove a device: its files are refused from now on, and what it uploaded goes with it."""
-    call.expect(await read(call))
+    call.deletes(await read(call))
     await devices.delete(call.session, call.account_id, call.id)
 
 

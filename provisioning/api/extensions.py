@@ -74,8 +74,7 @@ async def list_(call: Call, query: Paging) -> Answer:
 async def create(call: Call, body: ExtensionForm) -> ExtensionAnswer:
     """A new extension of the account's extension length; a SIP password is made when absent."""
     made = await extensions.add(call.session, call.vault, call.account_id, body, length=await _length(call))
-    call.resource = f"extension/{made.id}"
-    return _answer(made)
+    return call.created(_answer(made))
 
 
 @operation(
@@ -118,7 +117,7 @@ async def update(call: Call, body: Input) -> ExtensionAnswer:
 @operation("DELETE", "/extensions/{id}", "extension.delete", roles=ADMIN, resource="extension/{id}")
 async def delete(call: Call) -> None:
     """Remove an extension; 409 while a device has it as a line."""
-    call.expect(await read(call))
+    call.deletes(await read(call))
     await extensions.delete(call.session, call.account_id, call.id)
 
 

@@ -46,8 +46,7 @@ async def list_(call: Call, query: Paging) -> Answer:
 async def create(call: Call, body: LocationForm) -> LocationAnswer:
     """A new location."""
     made = await locations.add(call.session, call.account_id, body)
-    call.resource = f"location/{made.id}"
-    return _answer(made)
+    return call.created(_answer(made))
 
 
 @operation(
@@ -80,5 +79,5 @@ async def update(call: Call, body: Input) -> LocationAnswer:
 @operation("DELETE", "/locations/{id}", "location.delete", roles=ADMIN, resource="location/{id}")
 async def delete(call: Call) -> None:
     """Remove a location; 409 while a device is there."""
-    call.expect(await read(call))
+    call.deletes(await read(call))
     await locations.delete(call.session, call.account_id, call.id)

@@ -34,6 +34,9 @@ class Answer(pydantic.BaseModel):
         return f'"{hashlib.sha256(text.encode()).hexdigest()[:32]}"'
 
 
+Made = TypeVar("Made", bound=Answer)
+
+
 @dataclass(slots=True)
 class Call:
     """One call of an operation: who calls, in which transaction, and what the activity entry is to say."""
@@ -77,11 +80,23 @@ class Call:
         """Notes in the entry that a secret is another one, not which."""
         self.detail.setdefault("changed", {})[name] = "changed"
 
-    def changed(self, before: Answer, after: Answer) -> None:
-        """Notes in the entry what is not as it was."""
-        old, new = before.model_dump(mode="json"), after.model_dump(mode="json")
-        names = [name for name in new if old.get(name) != new[name] and name not in before.volatile]
-        self.detail["changed"] = {name: {"old": old.get(name), "new": new[name]} for name in names}
+    def created(self, made: Made) -> Made:
+        """Names what was made in the entry, and how it is."""
+        self.resource = f"{self.resource}/{made.model_dump(include={'id'})['id']}"
+        self.changed(None, made)
+        return made
+
+    def deletes(self, current: Answer) -> None:
+        """Notes in the entry what is going to be no more. Raises `Stale` as `expect` does."""
+        self.expect(current)
+        self.changed(current, None)
+
+    def changed(self, before: Answer | None, after: Answer | None) -> None:
+        """Notes in the entry what is not as it was; None is what was not there or is no more."""
+        old, new = ({} if answer is None else answer.model_dump(mode="json") for answer in (before, after))
+        volatile = (before or after or Answer()).volatile
+        names = [name for name in {**old, **new} if old.get(name) != new.get(name) and name not in volatile]
+        self.detail["changed"] = {name: {"old": old.get(name), "new": new.get(name)} for name in names}
 
 
 Handler = Callable[..., Awaitable[Any]]

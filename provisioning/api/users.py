@@ -50,8 +50,7 @@ async def list_(call: Call, query: Paging) -> Answer:
 async def create(call: Call, body: UserForm, password_hash: str) -> UserAnswer:
     """A new user; an email is one person's on the whole server."""
     made = await users.create(call.session, call.account_id, body, password_hash=password_hash)
-    call.resource = f"user/{made.id}"
-    return _answer(made)
+    return call.created(_answer(made))
 
 
 @operation("GET", "/users/{id}", "user.read", roles=ADMIN, answer=UserAnswer, resource="user/{id}")
@@ -86,5 +85,5 @@ async def update(call: Call, body: UserPatch, password_hash: str | None) -> User
 @operation("DELETE", "/users/{id}", "user.delete", roles=ADMIN, resource="user/{id}")
 async def delete(call: Call) -> None:
     """Remove a user; 409 for the last admin."""
-    call.expect(await read(call))
+    call.deletes(await read(call))
     await users.delete(call.session, call.account_id, call.id)

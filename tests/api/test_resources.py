@@ -24,6 +24,18 @@ class TestLocations:
         assert (await account.admin.delete(path)).status == 204
         assert (await account.viewer.get(path)).status == 404
 
+    async def test_its_entries_say_how_it_was_made_what_changed_and_what_was_removed(
+        self, account: Account
+    ) -> None:
+        path = f"/locations/{(await account.admin.post('/locations', OFFICE)).json['id']}"
+        await account.admin.patch(path, {"name": "Boston, MA"})
+        await account.admin.delete(path)
+        made, changed, removed = [entry.detail["changed"] for entry in await account.entries()]
+        assert made["name"] == {"old": None, "new": "Boston"}
+        assert made["callback_number"] == {"old": None, "new": "+16175550100"}
+        assert changed == {"name": {"old": "Boston", "new": "Boston, MA"}}
+        assert removed["name"] == {"old": "Boston, MA", "new": None}
+
     async def test_a_location_with_a_device_is_kept(self, account: Account) -> None:
         rows = (await account.viewer.get("/locations")).json["data"]
         answer = await account.admin.delete(f"/locations/{rows[0]['id']}")
