@@ -15,6 +15,7 @@ from provisioning.parts import BOOT_LOG, CONFIG, DATABASE, PLATFORM, VAULT, VEND
 from provisioning.phones.options import platform
 from provisioning.phones.vendor import load_vendors
 from provisioning.vault import open_vault
+from provisioning.web import routes as pages
 
 
 def _plain_error(
@@ -46,6 +47,7 @@ def make_app(config: Config) -> web.Application:
     app.on_response_prepare.append(_no_server_header)
     boot.add_routes(app.router)
     routes.add_routes(app.router)
+    pages.add_routes(app.router)
     app.router.add_get("/health", health)
     return app
 

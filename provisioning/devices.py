@@ -144,6 +144,16 @@ async def list_all(session: AsyncSession, account_id: str) -> list[Device]:
     return [await _device(session, row) for row in rows.all()]
 
 
+async def bound(session: AsyncSession, account_id: str) -> Mapping[str, int]:
+    """How many devices are bound to each button template, by its id."""
+    query = (
+        sa.select(Row.button_template_id, sa.func.count())
+        .where(Row.account_id == account_id, Row.button_template_id.is_not(None))
+        .group_by(Row.button_template_id)
+    )
+    return {str(template): count for template, count in await session.execute(query)}
+
+
 async def gather(
     session: AsyncSession, vault: Vault, rendering: Rendering, device: Device, token: str
 ) -> Phone:

@@ -3,8 +3,9 @@
 import asyncio
 import logging
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, Final
 
 from aiohttp import web
@@ -12,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from provisioning import accounts, activity, callers, origin
 from provisioning.api import problem
-from provisioning.api.operation import Answer, Call, Operation
+from provisioning.api.operation import OPERATIONS, Answer, Call, Handler, Operation
 from provisioning.api.problem import Refused
 from provisioning.api.reading import read_json, read_query, read_text
 from provisioning.callers import Caller
@@ -34,6 +35,7 @@ class _Run:
     ip: str
     resource: str
     event: str
+    path: Mapping[str, str]
     caller: Caller | None = None
 
 
@@ -41,7 +43,7 @@ def handler(operation: Operation) -> Callable[[web.Request], Awaitable[web.Respo
     async def handle(request: web.Request) -> web.Response:
         ip = client_address(request, request.app[CONFIG].trusted_proxies)
         resource = operation.resource.format_map(request.match_info)
-        run = _Run(operation, request, ip, resource, operation.event)
+        run = _Run(operation, request, ip, resource, operation.event, request.match_info)
         # A client that goes away, or a server that is told to end, does not stop an operation half way.
         task = asyncio.create_task(_ended(run))
         _running.add(task)  # the loop itself would let go of it
@@ -49,6 +51,29 @@ def handler(operation: Operation) -> Callable[[web.Request], Awaitable[web.Respo
         return await asyncio.shield(task)
 
     return handle
+
+
+async def read(
+    request: web.Request,
+    caller: Caller,
+    work: Handler,
+    path: Mapping[str, str] = MappingProxyType({}),
+    **inputs: Any,
+) -> Any:
+    """What the operation that is declared over `work` gives a page of `caller`, with its entry.
+
+    Raises what the operation raises, and `Refused` when the caller may not read this.
+    """
+    operation = next(operation for operation in OPERATIONS if operation.handler is work)
+    ip = client_address(request, request.app[CONFIG].trusted_proxies)
+    resource = operation.resource.format_map(path)
+    run = _Run(operation, request, ip, resource, operation.event, path, caller)
+    try:
+        _permit(run, caller)
+        return await _done(run, caller, inputs)
+    except ProvisioningError as error:
+        await _failed(run, problem.answer(error))
+        raise
 
 
 async def _ended(run: _Run) -> web.Response:
@@ -65,19 +90,22 @@ async def _ended(run: _Run) -> web.Response:
         _log.error("%s: the database: %s", operation.event, type(error).__name__)
         return await _failed(run, problem.unavailable())
     except Exception as error:
-        # Its text and its frames may hold secrets: the place where it was raised is enough to begin with.
-        _log.error("%s: %s at %s", operation.event, type(error).__name__, _place(error))
+        _log.error("%s: %s at %s", operation.event, type(error).__name__, place(error))
         return await _failed(run, problem.problem(500, "the operation failed and changed nothing"))
 
 
 async def _answer(run: _Run) -> web.Response:
     run.caller = caller = await _recognise(run)
-    if caller.role not in run.operation.roles:
-        raise Refused(403, f"a {caller.role} may not do this")
-    for name, value in run.request.match_info.items():
+    _permit(run, caller)
+    for name, value in run.path.items():
         if name == "id" and not _ID.fullmatch(value):
             raise NotFound("there is no such thing")
     return _success(run.operation, await _done(run, caller, await _inputs(run)))
+
+
+def _permit(run: _Run, caller: Caller) -> None:
+    if caller.role not in run.operation.roles:
+        raise Refused(403, f"a {caller.role} may not do this")
 
 
 async def _done(run: _Run, caller: Caller, inputs: dict[str, Any]) -> Any:
@@ -106,7 +134,7 @@ def _call(run: _Run, caller: Caller, session: AsyncSession) -> Call:
         rendering=rendering(run.request.app),
         caller=caller,
         ip=run.ip,
-        path=run.request.match_info,
+        path=run.path,
         if_match=run.request.headers.get("If-Match"),
         event=run.event,
         resource=run.resource,
@@ -207,7 +235,8 @@ async def _failed(run: _Run, response: web.Response) -> web.Response:
     return response
 
 
-def _place(error: BaseException) -> str:
+def place(error: BaseException) -> str:
+    """Where it was raised; its text and its frames may hold secrets."""
     trace = error.__traceback__
     while trace and trace.tb_next:
         trace = trace.tb_next

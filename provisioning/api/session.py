@@ -28,7 +28,7 @@ async def log_in(request: web.Request) -> web.Response:
     """201 with the cookie of a new session; 401 for a wrong email or password, 429 after too many."""
     try:
         form = await read_json(LogIn, request)
-        user, cookie = await _logged_in(request, form)
+        user, cookie = await start(request, form)
     except ProvisioningError as error:
         return problem.answer(error)
     except problem.UNAVAILABLE as error:
@@ -43,7 +43,8 @@ async def log_in(request: web.Request) -> web.Response:
     return response
 
 
-async def _logged_in(request: web.Request, form: LogIn) -> tuple[User, str]:
+async def start(request: web.Request, form: LogIn) -> tuple[User, str]:
+    """The user, and the cookie of their new session. Raises `Refused` (401) or `TooMany`."""
     app, ip = request.app, client_address(request, request.app[CONFIG].trusted_proxies)
     vault = app[VAULT]
     async with app[DATABASE].write() as session:

@@ -1,0 +1,107 @@
+"""A page: who looks at it, what stands around it, and a page for everything that goes wrong."""
+
+import functools
+import json
+import logging
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+from typing import Any, Final
+from urllib.parse import quote
+from zoneinfo import ZoneInfo
+
+import jinja2
+from aiohttp import hdrs, web
+
+from provisioning import accounts, callers
+from provisioning.api import problem
+from provisioning.api.run import place
+from provisioning.callers import Caller
+from provisioning.errors import ProvisioningError
+from provisioning.http import session_value
+from provisioning.parts import CONFIG, DATABASE, VAULT
+from provisioning.phones.vendor import shipped_templates
+from provisioning.web import assets
+
+_log = logging.getLogger(__name__)
+
+Page = Callable[[web.Request, Caller], Awaitable[web.Response]]
+HEADERS: Final = {
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self';"
+    " media-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+    "Referrer-Policy": "same-origin",
+    "X-Content-Type-Options": "nosniff",
+}
+
+
+def page(work: Page) -> Callable[[web.Request], Awaitable[web.Response]]:
+    """A page for whoever is logged in; all others go to the login and come back."""
+
+    @functools.wraps(work)
+    async def handle(request: web.Request) -> web.Response:
+        caller: Caller | None = None
+        try:
+            async with request.app[DATABASE].read() as session:
+                cookie = session_value(request, request.app[CONFIG].base_url)
+                caller = await callers.recognise(session, request.app[VAULT], bearer=None, cookie=cookie)
+            if caller is None:
+                target = quote(request.rel_url.raw_path_qs, safe="/")
+                return web.Response(status=303, headers={**HEADERS, hdrs.LOCATION: f"/login?next={target}"})
+            return await work(request, caller)
+        except ProvisioningError as error:
+            return await _error(request, caller, problem.status_of(error), str(error))
+        except problem.UNAVAILABLE as error:
+            _log.error("%s: the database: %s", request.path, type(error).__name__)
+            return await _error(request, None, 503, "The database does not answer. Try again in a moment.")
+        except Exception as error:
+            _log.error("%s: %s at %s", request.path, type(error).__name__, place(error))
+            return await _error(request, None, 500, "The page could not be made. The fault is ours.")
+
+    return handle
+
+
+async def render(
+    request: web.Request, caller: Caller | None, template: str, *, status: int = 200, **values: Any
+) -> web.Response:
+    """The page that `template` makes of `values`, in the frame that the caller sees."""
+    if caller is not None:
+        async with request.app[DATABASE].read() as session:
+            values["account"] = await accounts.get(session, caller.account_id)
+    text = _environment().get_template(template).render(caller=caller, path=request.path, **values)
+    response = web.Response(status=status, text=text, content_type="text/html", headers=HEADERS)
+    response.enable_compression()
+    return response
+
+
+async def _error(request: web.Request, caller: Caller | None, status: int, reason: str) -> web.Response:
+    title = {403: "Not for your role", 404: "Not found", 503: "Not available"}.get(status, "Not possible")
+    return await render(request, caller, "error.html", status=status, title=title, reason=reason)
+
+
+@functools.cache
+def _environment() -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(shipped_templates().parent / "web"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.globals["asset"] = assets.url
+    environment.filters |= {"day": _day, "clock": _clock, "local": _local}
+    environment.filters["compact"] = functools.partial(json.dumps, ensure_ascii=False, default=str)
+    return environment
+
+
+def _day(time: datetime, zone: str) -> str:
+    """`Nov 24, 2026` in the zone."""
+    return time.astimezone(ZoneInfo(zone)).strftime("%b %-d, %Y")
+
+
+def _clock(time: datetime, zone: str) -> str:
+    """`09:13:05 EST` in the zone."""
+    return time.astimezone(ZoneInfo(zone)).strftime("%H:%M:%S %Z")
+
+
+def _local(time: datetime, zone: str) -> str:
+    return f"{_day(time, zone)}, {_clock(time, zone)}"

@@ -1,0 +1,79 @@
+// Calls the JSON API with the session's cookie. What goes wrong is a Problem with words for people.
+
+export class Problem extends Error {
+  constructor(status, body) {
+    super(body.detail);
+    this.status = status;
+    this.errors = body.errors ?? [];
+  }
+}
+
+const LOST = { detail: "The server could not be reached. Nothing was saved." };
+
+// Answers {data, etag}. A session that has ended is begun again in a dialog, and the call is made again.
+export async function call(method, path, body, etag) {
+  const headers = { Accept: "application/json" };
+  if (body instanceof FormData === false && body !== undefined) headers["Content-Type"] = "application/json";
+  if (etag) headers["If-Match"] = etag;
+  const sent = body === undefined || body instanceof FormData ? body : JSON.stringify(body);
+  const response = await fetch(`/api/v1${path}`, { method, headers, body: sent, redirect: "error" }).catch(() => {
+    throw new Problem(0, LOST);
+  });
+  if (response.status === 401 && (await logInAgain())) return call(method, path, body, etag);
+  const text = await response.text().catch(() => {
+    throw new Problem(0, LOST);
+  });
+  const data = parsed(text);
+  if (!response.ok) throw new Problem(response.status, data ?? { detail: `The server answered ${response.status}.` });
+  return { data, etag: response.headers.get("ETag") };
+}
+
+function parsed(text) {
+  try {
+    return text ? JSON.parse(text) : null;
+  } catch {
+    return null;
+  }
+}
+
+let asking = null;
+
+// True when the user is logged in again; several calls that were refused ask once.
+export function logInAgain() {
+  asking ??= ask().finally(() => (asking = null));
+  return asking;
+}
+
+function ask() {
+  const dialog = document.getElementById("login");
+  const form = dialog.querySelector("form");
+  const problem = dialog.querySelector("[role=alert]");
+  form.elements.password.value = "";
+  problem.textContent = "";
+  dialog.showModal();
+  form.elements.password.focus();
+  return new Promise((resolve) => {
+    form.onsubmit = async (event) => {
+      if (event.submitter?.value === "cancel") return;
+      event.preventDefault();
+      const body = JSON.stringify({ email: form.elements.email.value, password: form.elements.password.value });
+      const headers = { "Content-Type": "application/json" };
+      const response = await fetch("/api/v1/session", { method: "POST", headers, body }).catch(() => null);
+      if (response?.ok) {
+        resolve(true);
+        dialog.close();
+      } else {
+        problem.textContent = response ? (parsed(await response.text())?.detail ?? "Try again.") : LOST.detail;
+        form.elements.password.focus();
+      }
+    };
+    dialog.onclose = () => resolve(false);
+  });
+}
+
+export function toast(text) {
+  const line = document.createElement("p");
+  line.textContent = text;
+  document.getElementById("toasts").replaceChildren(line);
+  setTimeout(() => line.remove(), 8000);
+}

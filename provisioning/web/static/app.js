@@ -1,0 +1,8 @@
+// Everything is done by listeners on the document, so that a part of a page may be replaced at any time.
+import "./controls.js";
+import "./dialogs.js";
+import "./parts.js";
+import "./secrets.js";
+import "./recipients.js";
+import "./activity.js";
+import "./menu.js";

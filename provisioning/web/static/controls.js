@@ -1,0 +1,155 @@
+// Toggles and dropdowns save themselves; forms of texts show Save and Cancel while something differs.
+import { call } from "./api.js";
+import { clear, collect, isDirty, show, value } from "./forms.js";
+
+// ---- what saves itself: [data-auto="/resource"]
+
+const queues = new WeakMap();
+
+document.addEventListener("change", (event) => {
+  const control = event.target.closest("[data-auto]");
+  if (!control) return;
+  // Two quick changes of one control are saved in their order.
+  queues.set(control, (queues.get(control) ?? Promise.resolve()).then(() => autosave(control)));
+});
+
+async function autosave(control) {
+  const place = control.closest(".field");
+  const state = place.querySelector(".state");
+  const chosen = control.type === "checkbox" ? control.checked : control.value;
+  say(state, "Saving…");
+  clear(place);
+  control.setAttribute("aria-busy", "true");
+  try {
+    await call("PATCH", control.dataset.auto, { [control.name]: value(control) });
+    keep(control, chosen);
+    say(state, "Saved", "good");
+    source(control);
+  } catch (problem) {
+    restore(control);
+    say(state, "");
+    show(place, [{ field: control.name, message: `Not saved. ${problem.errors?.[0]?.message ?? problem.message}` }]);
+  }
+  control.removeAttribute("aria-busy");
+}
+
+// The state that is stored is kept where HTML keeps what a reset goes back to.
+function keep(control, chosen) {
+  if (control.type === "checkbox") control.defaultChecked = chosen;
+  else for (const option of control.options) option.defaultSelected = option.value === chosen;
+}
+
+function restore(control) {
+  if (control.type === "checkbox") control.checked = control.defaultChecked;
+  else control.value = [...control.options].find((option) => option.defaultSelected)?.value ?? "";
+}
+
+function source(control) {
+  const line = control.closest(".field").querySelector("[data-source]");
+  const above = control.dataset.inherited;
+  if (line && above) line.textContent = control.value === "" ? `Inherited: ${above}` : `Set here. Without it: ${above}.`;
+}
+
+function say(state, text, kind = "") {
+  if (!state) return;
+  state.textContent = text;
+  state.className = `state ${kind}`;
+}
+
+// ---- texts: form[data-form="/resource"]
+
+function texts(form) {
+  return [...form.elements].filter((control) => control.name && control.matches("input:not([type=checkbox]), textarea") && !control.dataset.auto);
+}
+
+function update(form) {
+  const dirty = texts(form).some(isDirty);
+  form.querySelector("[data-actions]").hidden = !dirty;
+  return dirty;
+}
+
+document.addEventListener("input", (event) => {
+  const form = event.target.closest("form[data-form]");
+  if (!form || event.target.dataset.auto) return;
+  update(form);
+  say(form.querySelector("output.state:last-of-type"), "");
+});
+
+document.addEventListener("reset", (event) => {
+  const form = event.target.closest("form[data-form]");
+  if (!form) return;
+  event.preventDefault(); // it would reset what saves itself, too
+  for (const control of texts(form)) control.value = control.defaultValue;
+  clear(form);
+  update(form);
+});
+
+document.addEventListener("submit", async (event) => {
+  const form = event.target.closest("form[data-form]");
+  if (!form) return;
+  event.preventDefault();
+  if (form.hasAttribute("aria-busy") || !texts(form).some(isDirty)) return;
+  form.setAttribute("aria-busy", "true");
+  await save(form);
+  form.removeAttribute("aria-busy");
+});
+
+async function save(form) {
+  const state = form.querySelector(":scope > output.state");
+  const changed = texts(form).filter(isDirty);
+  const sent = changed.map((control) => [control, control.value]);
+  clear(form);
+  say(state, "Saving…");
+  try {
+    const { data, etag } = await call("PATCH", form.dataset.form, collect(changed), form.dataset.etag);
+    form.dataset.etag = etag;
+    for (const [control, text] of sent) {
+      const typedOn = control.value !== text;
+      control.defaultValue = stored(control, data);
+      if (!typedOn) control.value = control.defaultValue;
+    }
+    say(state, "Saved", "good");
+  } catch (problem) {
+    say(state, "");
+    if (problem.status === 412) await merge(form, changed, state);
+    else say(state, show(form, problem.errors ?? [], problem.errors?.length ? "" : `Not saved. ${problem.message}`), "bad");
+  }
+  update(form);
+}
+
+function stored(control, data) {
+  const found = data[control.name];
+  return Array.isArray(found) ? found.join(" ") : found === null || found === undefined ? "" : String(found);
+}
+
+// Somebody else was faster. What they changed elsewhere is taken over; where both changed one field, the
+// user sees the other's value and decides.
+async function merge(form, changed, state) {
+  try {
+    const { data, etag } = await call("GET", form.dataset.form);
+    const clashes = [];
+    for (const control of texts(form)) {
+      const theirs = stored(control, data);
+      if (theirs === control.defaultValue) continue;
+      control.defaultValue = theirs;
+      if (!changed.includes(control)) control.value = theirs;
+      else if (control.value !== theirs) clashes.push({ field: control.name, message: `Somebody else has changed this to “${theirs}” meanwhile. Save again to replace it, or Cancel to keep it.` });
+    }
+    form.dataset.etag = etag;
+    if (clashes.length) show(form, clashes);
+    else if (texts(form).some(isDirty)) await save(form);
+    else say(state, "Saved", "good");
+  } catch (problem) {
+    say(state, `Not saved. ${problem.message}`, "bad");
+  }
+}
+
+// ---- leaving with something unsaved
+
+export function unsaved() {
+  return [...document.querySelectorAll("form[data-form], dialog[open] form[data-send]")].some((form) => texts(form).some(isDirty));
+}
+
+addEventListener("beforeunload", (event) => {
+  if (unsaved()) event.preventDefault();
+});

@@ -1,0 +1,90 @@
+// Dialogs and buttons that call the API: what they send is said in their markup.
+import { call, toast } from "./api.js";
+import { clear, collect, show } from "./forms.js";
+import { refresh } from "./parts.js";
+
+// Asks in the page's own dialog; the button that changes nothing has the focus.
+export function sure(title, text, yes) {
+  const dialog = document.getElementById("confirm");
+  document.getElementById("confirm-title").textContent = title;
+  document.getElementById("confirm-text").textContent = text;
+  document.getElementById("confirm-yes").textContent = yes;
+  dialog.returnValue = "";
+  dialog.showModal();
+  return new Promise((resolve) => (dialog.onclose = () => resolve(dialog.returnValue === "yes")));
+}
+
+function split(sending) {
+  const [method, path] = sending.split(" ");
+  return { method, path };
+}
+
+async function after(element, data) {
+  if (element.dataset.done) toast(element.dataset.done);
+  const then = element.dataset.then ?? "";
+  if (then.startsWith("/")) location.assign(then.replace("{id}", data?.id ?? ""));
+  else await refresh(then);
+}
+
+// [data-call="DELETE /things/id"], with data-confirm for what cannot be undone
+document.addEventListener("click", async (event) => {
+  const button = event.target.closest("[data-call]");
+  if (!button || button.getAttribute("aria-disabled")) return;
+  if (button.dataset.confirm && !(await sure(button.dataset.confirm, button.dataset.text ?? "", button.dataset.yes ?? "Remove"))) return;
+  button.setAttribute("aria-disabled", "true"); // a second click does nothing; focus stays
+  const { method, path } = split(button.dataset.call);
+  try {
+    const body = button.dataset.body ? JSON.parse(button.dataset.body) : undefined;
+    const { data } = await call(method, path, body, button.dataset.etag);
+    await after(button, data);
+  } catch (problem) {
+    toast(problem.message);
+  }
+  button.removeAttribute("aria-disabled");
+});
+
+// [data-open="id"] opens a dialog. data-fill gives the form's values, data-send and data-etag where they go.
+document.addEventListener("click", (event) => {
+  const opener = event.target.closest("[data-open]");
+  const closer = event.target.closest("[data-close]");
+  if (closer) closer.closest("dialog").close();
+  if (!opener) return;
+  const dialog = document.getElementById(opener.dataset.open);
+  const form = dialog.querySelector("form");
+  form.reset();
+  clear(form);
+  if (opener.dataset.fill) fill(form, JSON.parse(opener.dataset.fill));
+  for (const name of ["send", "etag", "done", "then"]) if (opener.dataset[name]) form.dataset[name] = opener.dataset[name];
+  if (opener.dataset.title) dialog.querySelector("h2").textContent = opener.dataset.title;
+  dialog.showModal();
+});
+
+function fill(form, values) {
+  for (const control of form.elements) {
+    if (!control.name) continue;
+    const found = control.name.split(".").reduce((part, name) => part?.[name], values);
+    if (control.type === "checkbox") control.checked = control.defaultChecked = Boolean(found);
+    else control.value = control.defaultValue = Array.isArray(found) ? found.join("\n") : (found ?? "");
+  }
+}
+
+document.addEventListener("submit", async (event) => {
+  const form = event.target.closest("form[data-send]");
+  if (!form) return;
+  event.preventDefault();
+  if (form.hasAttribute("aria-busy")) return;
+  form.setAttribute("aria-busy", "true");
+  clear(form);
+  const { method, path } = split(form.dataset.send);
+  try {
+    const body = form.enctype === "multipart/form-data" ? new FormData(form) : collect(form.elements);
+    const { data } = await call(method, path, body, form.dataset.etag);
+    form.closest("dialog")?.close();
+    for (const control of form.elements) control.defaultValue = control.value;
+    await after(form, data);
+  } catch (problem) {
+    const rest = show(form, problem.errors ?? [], problem.message);
+    if (rest) toast(rest);
+  }
+  form.removeAttribute("aria-busy");
+});

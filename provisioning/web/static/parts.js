@@ -1,0 +1,92 @@
+// A tab or a filter replaces one part of the page; the address goes with it, so it can be shared.
+import { logInAgain, toast } from "./api.js";
+import { unsaved } from "./controls.js";
+
+const panel = () => document.getElementById("panel") ?? document.getElementById("main");
+let here = location.href;
+let latest = 0;
+
+// Loads the part that the address names. True when it is shown; false when a newer one overtook it.
+export async function load(url, { focus } = {}) {
+  const turn = ++latest;
+  panel().setAttribute("aria-busy", "true");
+  try {
+    const response = await fetch(url, { headers: { "X-Part": "panel" } });
+    if (response.redirected && new URL(response.url).pathname === "/login") {
+      if (await logInAgain()) return load(url, { focus });
+      throw new Error("You are logged out.");
+    }
+    const text = await response.text();
+    if (turn !== latest) return false;
+    if (!response.ok) throw new Error(`The server answered ${response.status}.`);
+    const whole = new DOMParser().parseFromString(text, "text/html");
+    const part = whole.getElementById("main") ?? whole.body;
+    const open = [...panel().querySelectorAll("details[open]")].map(path);
+    panel().replaceChildren(...part.childNodes);
+    for (const details of panel().querySelectorAll("details.group")) if (open.includes(path(details))) details.open = true;
+    here = url;
+    if (focus) document.getElementById(focus)?.focus();
+    return true;
+  } catch (problem) {
+    if (turn === latest) toast(problem instanceof TypeError ? "The server could not be reached." : problem.message);
+    return false;
+  } finally {
+    if (turn === latest) panel().removeAttribute("aria-busy");
+  }
+}
+
+const path = (details) => details.querySelector("summary")?.firstElementChild?.textContent ?? "";
+
+// The page again, as it is now on the server.
+export const refresh = (focus) => load(location.href, { focus });
+
+export async function go(url, { replace = false, focus } = {}) {
+  if (unsaved() && !confirm("What you changed is not saved. Leave without saving?")) return false;
+  if (!(await load(url, { focus }))) return false;
+  history[replace ? "replaceState" : "pushState"](null, "", url);
+  select();
+  return true;
+}
+
+function select() {
+  const tab = new URL(location.href).searchParams.get("tab");
+  const tabs = [...document.querySelectorAll("[role=tab]")];
+  if (!tabs.length) return;
+  const current = tabs.find((link) => link.id === `tab-${tab}`) ?? tabs[0];
+  for (const link of tabs) {
+    link.setAttribute("aria-selected", String(link === current));
+    link.tabIndex = link === current ? 0 : -1;
+  }
+  panel().setAttribute("aria-labelledby", current.id);
+  document.title = [current.textContent.trim(), ...document.title.split(" · ").slice(1)].join(" · ");
+}
+select();
+
+document.addEventListener("click", (event) => {
+  const link = event.target.closest("a[role=tab], a[data-part]");
+  if (!link || event.button || event.ctrlKey || event.metaKey || event.shiftKey || event.altKey) return;
+  event.preventDefault();
+  go(link.href);
+});
+
+document.addEventListener("keydown", (event) => {
+  const tab = event.target.closest?.("[role=tab]");
+  if (!tab) return;
+  const tabs = [...document.querySelectorAll("[role=tab]")];
+  const at = tabs.indexOf(tab);
+  const next = { ArrowRight: at + 1, ArrowLeft: at - 1, Home: 0, End: tabs.length - 1 }[event.key];
+  if (next === undefined) return;
+  event.preventDefault();
+  const target = tabs[(next + tabs.length) % tabs.length];
+  target.focus();
+  go(target.href);
+});
+
+addEventListener("popstate", async () => {
+  const wanted = location.href;
+  if (unsaved() && !confirm("What you changed is not saved. Leave without saving?")) {
+    history.pushState(null, "", here);
+    return;
+  }
+  if (await load(wanted)) select();
+});
