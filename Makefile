@@ -14,8 +14,14 @@ run: .venv/installed ## load the demo account into SQLite and serve it on port 8
 	$(BIN)/provisioning demo
 	$(BIN)/provisioning serve
 
-test: check ## everything: lint, types, layers, samples and all tests
+test: check chromium ## everything: lint, types, layers, samples and all tests
 	$(BIN)/pytest
+	$(BIN)/pytest tests/browser
+
+# The browser that the tests drive, from Debian where it is missing; as root or with sudo.
+chromium:
+	@command -v chromium > /dev/null || { SUDO=$$([ $$(id -u) = 0 ] || echo sudo); \
+	  $$SUDO apt-get update -q && $$SUDO apt-get install -qy --no-install-recommends chromium fonts-dejavu-core; }
 
 check: .venv/installed ## lint, types, layers and samples, without the tests
 	$(BIN)/ruff check .
@@ -27,4 +33,4 @@ check: .venv/installed ## lint, types, layers and samples, without the tests
 samples: .venv/installed ## write sample_configs/ again
 	$(BIN)/provisioning samples
 
-.PHONY: help run test check samples
+.PHONY: help run test chromium check samples

@@ -28,6 +28,12 @@ from provisioning.vault import Vault, open_vault
 Today = date(2026, 11, 24)
 
 
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """The browser has a run of its own: its driver keeps a loop running, beside which no other can."""
+    asked = any("browser" in argument for argument in config.args)
+    return True if collection_path.name == "browser" and not asked else None
+
+
 @pytest.fixture(scope="session")
 def vendors() -> dict[str, Vendor]:
     return load_vendors()
