@@ -1,11 +1,15 @@
 """Account Settings as its guide describes it: what the user sees and presses."""
 
+import json
 import re
+from datetime import datetime
+from zoneinfo import ZoneInfo
 
 import pytest
-from playwright.sync_api import BrowserContext, Page, Route, expect
+from playwright.sync_api import Browser, BrowserContext, Page, Request, Route, expect
 
 from tests.browser.conftest import PASSWORD, Account, log_in, watched
+from tests.test_cli import Shell
 
 TABS = ["General", "Telephony", "Locations", "Devices", "Activity"]
 
@@ -30,10 +34,18 @@ class TestThePage:
         expect(page.get_by_role("tab", name=name)).to_have_attribute("aria-selected", "true")
         expect(page.get_by_role("tabpanel", name=name)).to_be_visible()
 
-    def test_switching_tabs_updates_the_address_without_loading_the_page(self, page: Page) -> None:
+    def test_switching_tabs_updates_the_address_without_loading_the_page(
+        self, page: Page, site: Shell
+    ) -> None:
+        page.wait_for_load_state("networkidle")
         page.evaluate("window.kept = true")
         asked: list[str] = []
-        page.on("request", lambda request: asked.append(request.url.removeprefix(page.url.split("/settings")[0])))
+
+        def note(request: Request) -> None:
+            if not request.url.endswith(".svg"):  # the icon, which Chromium asks for with each new address
+                asked.append(request.url.removeprefix(site.url))
+
+        page.on("request", note)
         for name in TABS[1:]:
             page.get_by_role("tab", name=name).click()
             expect(page).to_have_url(re.compile(rf"\?tab={name.lower()}$"))
@@ -98,13 +110,15 @@ class TestThePage:
         page.goto("/settings")
         expect(page.get_by_role("heading", name="Log in")).to_be_visible()
 
-    def test_each_tab_can_be_read_without_script(self, browser, account: Account, site) -> None:  # type: ignore[no-untyped-def]
+    def test_each_tab_can_be_read_without_script(
+        self, browser: Browser, account: Account, site: Shell
+    ) -> None:
         context = browser.new_context(base_url=site.url, java_script_enabled=False)
         page = context.new_page()
         log_in(page, account.email)
         for name, text in zip(
             TABS,
-            ["12 Harbour Lane", "Hold Music", "safety@harbourlane.example", "Reception", "session.create"],
+            ["12 Harbour Lane", "Hold Music", "safety@harbourlane.example", "Reception", "127.0.0.1"],
             strict=True,
         ):
             page.get_by_role("tab", name=name).click()
@@ -236,9 +250,7 @@ class TestWhatSavesItself:
         expect(recording).to_be_checked()
         assert len(console) == 1 and "Failed to load" in console.pop()
 
-    def test_a_refused_save_says_why_and_puts_the_control_back(
-        self, page: Page, console: list[str]
-    ) -> None:
+    def test_a_refused_save_says_why_and_puts_the_control_back(self, page: Page, console: list[str]) -> None:
         def refuse(route: Route) -> None:
             route.fulfill(status=503, json={"detail": "the database does not answer; nothing was changed"})
 
@@ -350,6 +362,7 @@ class TestProvisioning:
             ("Provisioning URL", "provisioning_url"),
             ("Phone admin password", "admin_password"),
         ):
+            page.evaluate("document.getElementById('toasts').replaceChildren()")
             row = page.locator(".secret", has_text=what)
             row.get_by_role("button", name="Copy").click()
             expect(page.get_by_text("Copied")).to_be_visible()
@@ -397,7 +410,7 @@ class TestProvisioning:
         assert account.site.fetch(f"{told['provisioning_url']}805ec0102001.cfg")[0] == 200
 
     def test_without_a_token_there_is_generate_and_no_rotate(
-        self, context: BrowserContext, site, console: list[str]  # type: ignore[no-untyped-def]
+        self, context: BrowserContext, site: Shell, console: list[str]
     ) -> None:
         site.run("account", "add", "--name", "Acme", "--email", "gen@acme.example", "--password", PASSWORD)
         page = watched(context, console)
@@ -479,26 +492,19 @@ class TestActivity:
         expect(page.get_by_role("row", name="account.read")).to_have_count(0)
         expect(page.get_by_role("row", name="account.load")).to_have_count(1)
 
-    def test_the_dates_are_both_included_in_the_accounts_zone(self, page: Page, account: Account) -> None:
+    def test_the_dates_are_both_included_in_the_accounts_zone(self, page: Page) -> None:
         page.goto("/settings?tab=activity")
-        newest = account.entries()[0].time.astimezone().strftime("%Y-%m-%d")
         day = page.locator("tbody time").first.get_attribute("datetime")
         assert day
-        from datetime import datetime
-        from zoneinfo import ZoneInfo
-
         local = datetime.fromisoformat(day).astimezone(ZoneInfo("America/New_York")).date().isoformat()
         page.goto(f"/settings?tab=activity&from={local}&to={local}")
         expect(page.get_by_role("row", name="token.generate")).to_have_count(1)
         page.goto("/settings?tab=activity&to=2020-01-01")
         expect(page.get_by_text("No entry matches these filters.")).to_be_visible()
-        assert newest
 
     def test_an_entry_is_copied_as_json_by_keyboard_too(
         self, page: Page, context: BrowserContext, account: Account
     ) -> None:
-        import json
-
         context.grant_permissions(["clipboard-read", "clipboard-write"])
         page.goto("/settings?tab=activity&event=token.generate")
         page.get_by_role("button", name="Copy the entry as JSON").focus()
@@ -520,7 +526,7 @@ class TestActivity:
     def test_an_entry_expands_to_what_changed(self, page: Page, account: Account) -> None:
         account.api("PATCH", "/account", {"name": "Renamed"})
         page.goto("/settings?tab=activity&event=account.update")
-        page.get_by_role("row", name="account.update").get_by_text("account.update").click()
+        page.locator("tbody").get_by_text("account.update").click()
         expect(page.get_by_text('"Renamed"')).to_be_visible()
 
 

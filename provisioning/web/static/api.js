@@ -44,12 +44,18 @@ export function logInAgain() {
   return asking;
 }
 
+// A dialog of a template, until it is closed.
+export function made(name) {
+  const dialog = document.getElementById(`${name}-template`).content.firstElementChild.cloneNode(true);
+  document.body.append(dialog);
+  dialog.addEventListener("close", () => dialog.remove());
+  return dialog;
+}
+
 function ask() {
-  const dialog = document.getElementById("login");
+  const dialog = made("login");
   const form = dialog.querySelector("form");
   const problem = dialog.querySelector("[role=alert]");
-  form.elements.password.value = "";
-  problem.textContent = "";
   dialog.showModal();
   form.elements.password.focus();
   return new Promise((resolve) => {
@@ -67,7 +73,7 @@ function ask() {
         form.elements.password.focus();
       }
     };
-    dialog.onclose = () => resolve(false);
+    dialog.addEventListener("close", () => resolve(false));
   });
 }
 

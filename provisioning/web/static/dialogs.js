@@ -1,17 +1,16 @@
 // Dialogs and buttons that call the API: what they send is said in their markup.
-import { call, toast } from "./api.js";
+import { call, made, toast } from "./api.js";
 import { clear, collect, show } from "./forms.js";
 import { refresh } from "./parts.js";
 
 // Asks in the page's own dialog; the button that changes nothing has the focus.
 export function sure(title, text, yes) {
-  const dialog = document.getElementById("confirm");
-  document.getElementById("confirm-title").textContent = title;
-  document.getElementById("confirm-text").textContent = text;
-  document.getElementById("confirm-yes").textContent = yes;
-  dialog.returnValue = "";
+  const dialog = made("confirm");
+  dialog.querySelector("#confirm-title").textContent = title;
+  dialog.querySelector("#confirm-text").textContent = text;
+  dialog.querySelector("#confirm-yes").textContent = yes;
   dialog.showModal();
-  return new Promise((resolve) => (dialog.onclose = () => resolve(dialog.returnValue === "yes")));
+  return new Promise((resolve) => dialog.addEventListener("close", () => resolve(dialog.returnValue === "yes")));
 }
 
 function split(sending) {

@@ -1,0 +1,70 @@
+"""What holds for every page: it is accessible, fits narrow screens, is small, and reports no error."""
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, Page
+
+from tests.browser.conftest import Account, log_in, watched
+from tests.test_cli import Shell
+
+PAGES = [
+    "/settings?tab=general",
+    "/settings?tab=telephony",
+    "/settings?tab=locations",
+    "/settings?tab=devices",
+    "/settings?tab=activity",
+]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 320])
+def test_it_is_accessible_and_never_wider_than_the_screen(
+    browser: Browser, site: Shell, account: Account, console: list[str], scheme: str, width: int
+) -> None:
+    for _ in range(200):
+        account.api("GET", "/account")
+    context = browser.new_context(
+        base_url=site.url,
+        color_scheme=scheme,  # type: ignore[arg-type]
+        viewport={"width": width, "height": 800},
+    )
+    page = watched(context, console)
+    faults = [f"/login: {fault}" for fault in checked(page, "/login")]
+    log_in(page, account.email)
+    for path in PAGES:
+        faults += [f"{path}: {fault}" for fault in checked(page, path)]
+    context.close()
+    assert faults == []
+    assert console == []
+
+
+def checked(page: Page, path: str) -> list[str]:
+    page.goto(path)
+    page.wait_for_load_state("networkidle")
+    found = Axe().run(page).response["violations"]
+    faults = [
+        f"{fault['id']}: {fault['nodes'][0]['html']}"
+        for fault in found
+        if fault["impact"] in {"serious", "critical"}
+    ]
+    if page.evaluate("document.documentElement.scrollWidth > document.documentElement.clientWidth"):
+        faults.append("is wider than the screen")
+    return faults
+
+
+def test_the_first_paint_of_settings_needs_less_than_60_kb(
+    browser: Browser, site: Shell, account: Account
+) -> None:
+    context = browser.new_context(base_url=site.url)
+    page = context.new_page()
+    log_in(page, account.email)
+    context.new_cdp_session(page).send("Network.clearBrowserCache")
+    client = context.new_cdp_session(page)
+    client.send("Network.enable")
+    sizes: list[float] = []
+    client.on("Network.loadingFinished", lambda event: sizes.append(event["encodedDataLength"]))
+    page.reload()
+    page.wait_for_load_state("networkidle")
+    context.close()
+    assert len(sizes) > 5
+    assert sum(sizes) < 60_000
