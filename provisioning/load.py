@@ -195,7 +195,7 @@ async def _odd_lengths(session: AsyncSession, account_id: str) -> list[str]:
     length = (await accounts.get(session, account_id)).telephony.extension_length
     return [
         f"extension {number} has {len(number)} digits, the account's extension length is {length}"
-        for number in await extensions.numbers(session, account_id)
+        for number in await extensions.list_numbers(session, account_id)
         if len(number) != length
     ]
 

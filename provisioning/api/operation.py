@@ -44,7 +44,7 @@ class Call:
     caller: Caller
     ip: str
     path: Mapping[str, str]
-    if_match: str | None
+    headers: Mapping[str, str]
     event: str
     resource: str
     detail: dict[str, Any] = field(default_factory=dict)
@@ -70,7 +70,7 @@ class Call:
 
     def expect(self, current: Answer) -> None:
         """Raises `Stale` when the caller says which version it changes and that is not the current one."""
-        if self.if_match is not None and self.if_match.strip() not in {"*", current.etag()}:
+        if self.headers.get("If-Match", "*").strip() not in {"*", current.etag()}:
             raise Stale("it was changed by somebody else since you read it")
 
     def secret(self, name: str) -> None:
@@ -93,8 +93,10 @@ Declared = TypeVar("Declared", bound=Handler)
 class Operation:
     """`resource` is a pattern over the path's names, `status` that of success, `failures` further ones.
 
-    `accepts` and `produces` are the types of a body and an answer that are not JSON. `prepare` is done
-    with the body before the transaction begins; what it gives are further arguments of the handler.
+    `accepts` and `produces` are the types of a body and an answer that are not JSON. With `file_limit`
+    the body comes as multipart/form-data, and with it a part `file` of so many bytes at most. `streams`
+    are the types of a `Streamed` answer. `prepare` is done with the body before the transaction begins;
+    what it gives are further arguments of the handler.
     """
 
     method: str
@@ -112,6 +114,13 @@ class Operation:
     produces: str | None = None
     failures: tuple[int, ...] = ()
     prepare: Prepare | None = None
+    file_limit: int | None = None
+    streams: tuple[str, ...] = ()
+
+    @property
+    def succeeds(self) -> int:
+        """The status of success."""
+        return self.status if self.answer or self.produces or self.streams else 204
 
     @property
     def writes(self) -> bool:
@@ -136,6 +145,8 @@ def operation(
     produces: str | None = None,
     failures: tuple[int, ...] = (),
     prepare: Prepare | None = None,
+    file_limit: int | None = None,
+    streams: tuple[str, ...] = (),
 ) -> Callable[[Declared], Declared]:
     """Declares the function below it as the operation; its docstring is the summary."""
 
@@ -158,6 +169,8 @@ def operation(
                 produces,
                 failures,
                 prepare,
+                file_limit,
+                streams,
             )
         )
         return handler
