@@ -20,15 +20,18 @@ from provisioning.phones.options import EMERGENCY_NUMBERS
 from provisioning.vault import Vault
 
 
-class ExtensionForm(Input):
+class ExtensionBase(Input):
     """`sip_username` None is the number; `sip_password` None keeps what is stored, or makes one."""
 
     number: Annotated[str, Field(pattern=r"^[0-9]{1,10}$")]
     display_name: Text
     sip_username: SipUsername | None = None
     sip_password: SipPassword | None = Field(default=None, repr=False)
-    outbound_number_id: PhoneNumberId | None = None
     voicemail_enabled: bool = True
+
+
+class ExtensionForm(ExtensionBase):
+    outbound_number_id: PhoneNumberId | None = None
 
 
 class Row(Base):

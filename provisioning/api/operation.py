@@ -58,6 +58,10 @@ class Call:
         return self.path["id"]
 
     @property
+    def if_match(self) -> str | None:
+        return self.headers.get("If-Match")
+
+    @property
     def reveals(self) -> bool:
         """Whether the caller may see secrets."""
         return self.caller.role in TECHNICIAN
@@ -70,7 +74,7 @@ class Call:
 
     def expect(self, current: Answer) -> None:
         """Raises `Stale` when the caller says which version it changes and that is not the current one."""
-        if self.headers.get("If-Match", "*").strip() not in {"*", current.etag()}:
+        if self.if_match is not None and self.if_match.strip() not in {"*", current.etag()}:
             raise Stale("it was changed by somebody else since you read it")
 
     def secret(self, name: str) -> None:

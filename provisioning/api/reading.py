@@ -77,16 +77,16 @@ async def read_form(form: type[Form], request: web.Request, *, file_limit: int) 
 async def _parts(request: web.Request, limits: Mapping[str, int]) -> dict[str, bytes]:
     found: dict[str, bytes] = {}
     async for part in await request.multipart():
-        if not isinstance(part, BodyPartReader) or part.name not in limits:
+        if not isinstance(part, BodyPartReader) or (name := part.name or "") not in limits:
             raise invalid("", f"the parts of the body must be named {' and '.join(limits)}")
-        if part.name in found:
-            raise invalid(part.name, "stands in the body twice")
+        if name in found:
+            raise invalid(name, "stands in the body twice")
         content = bytearray()
         while chunk := await part.read_chunk():
             content += chunk
-            if len(content) > limits[part.name]:
-                raise Refused(413, f"{part.name} is over {limits[part.name]} bytes")
-        found[part.name] = bytes(content)
+            if len(content) > limits[name]:
+                raise Refused(413, f"{name} is over {limits[name]} bytes")
+        found[name] = bytes(content)
     return found
 
 
