@@ -93,7 +93,12 @@ def _operation(operation: Operation) -> dict[str, Any]:
     }
     if parameters := _parameters(operation):
         made["parameters"] = parameters
-    if operation.body is not None:
+    if operation.body is not None and operation.file_limit is not None:
+        made["requestBody"] = {
+            "required": True,
+            "content": {"multipart/form-data": {"schema": _with_file(operation.body)}},
+        }
+    elif operation.body is not None:
         required = any(info.is_required() for info in operation.body.model_fields.values())
         made["requestBody"] = {
             "required": required,
@@ -107,6 +112,13 @@ def _operation(operation: Operation) -> dict[str, Any]:
     return made
 
 
+def _with_file(form: type[Input]) -> dict[str, Any]:
+    schema = form.model_json_schema(ref_template="#/components/schemas/{model}")
+    schema["properties"]["file"] = {"type": "string", "format": "binary"}
+    schema["required"] = [*schema.get("required", []), "file"]
+    return schema
+
+
 def _parameters(operation: Operation) -> list[dict[str, Any]]:
     made: list[dict[str, Any]] = [
         {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
@@ -115,6 +127,8 @@ def _parameters(operation: Operation) -> list[dict[str, Any]]:
     ]
     if operation.writes:
         made.append({"name": "If-Match", "in": "header", "required": False, "schema": {"type": "string"}})
+    if operation.streams:
+        made.append({"name": "Range", "in": "header", "required": False, "schema": {"type": "string"}})
     if operation.query is not None:
         schema = operation.query.model_json_schema(ref_template="#/components/schemas/{model}")
         for name, field in schema.get("properties", {}).items():
@@ -125,11 +139,12 @@ def _parameters(operation: Operation) -> list[dict[str, Any]]:
 def _responses(operation: Operation) -> dict[str, Any]:
     if operation.produces:
         success: dict[str, Any] = {"content": {operation.produces: {"schema": {"type": "string"}}}}
+    elif operation.streams:
+        success = {"content": {content_type: {} for content_type in operation.streams}}
     elif operation.answer is not None:
         success = {"content": {"application/json": {"schema": _ref(operation.answer)}}}
     else:
         success = {}
-    status = operation.status if operation.answer or operation.produces else 204
     failures = {
         str(code): {
             "description": problem.TITLES[code],
@@ -137,7 +152,8 @@ def _responses(operation: Operation) -> dict[str, Any]:
         }
         for code in _failures(operation)
     }
-    return {str(status): {"description": "Done", **success}, **failures}
+    part = {"206": {"description": "The range that was asked for", **success}} if operation.streams else {}
+    return {str(operation.succeeds): {"description": "Done", **success}, **part, **failures}
 
 
 def _failures(operation: Operation) -> list[int]:
@@ -145,6 +161,7 @@ def _failures(operation: Operation) -> list[int]:
     codes |= {404} if "{" in operation.path else set()
     codes |= {409, 412} if operation.writes else set()
     codes |= {413, 415} if operation.body or operation.accepts else set()
+    codes |= {416} if operation.streams else set()
     return sorted(codes | set(operation.failures))
 
 

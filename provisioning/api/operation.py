@@ -47,7 +47,7 @@ class Call:
     caller: Caller
     ip: str
     path: Mapping[str, str]
-    if_match: str | None
+    headers: Mapping[str, str]
     event: str
     resource: str
     detail: dict[str, Any] = field(default_factory=dict)
@@ -59,6 +59,10 @@ class Call:
     @property
     def id(self) -> str:
         return self.path["id"]
+
+    @property
+    def if_match(self) -> str | None:
+        return self.headers.get("If-Match")
 
     @property
     def reveals(self) -> bool:
@@ -108,8 +112,10 @@ Declared = TypeVar("Declared", bound=Handler)
 class Operation:
     """`resource` is a pattern over the path's names, `status` that of success, `failures` further ones.
 
-    `accepts` and `produces` are the types of a body and an answer that are not JSON. `prepare` is done
-    with the body before the transaction begins; what it gives are further arguments of the handler.
+    `accepts` and `produces` are the types of a body and an answer that are not JSON. With `file_limit`
+    the body comes as multipart/form-data, and with it a part `file` of so many bytes at most. `streams`
+    are the types of a `Streamed` answer. `prepare` is done with the body before the transaction begins;
+    what it gives are further arguments of the handler.
     """
 
     method: str
@@ -127,6 +133,13 @@ class Operation:
     produces: str | None = None
     failures: tuple[int, ...] = ()
     prepare: Prepare | None = None
+    file_limit: int | None = None
+    streams: tuple[str, ...] = ()
+
+    @property
+    def succeeds(self) -> int:
+        """The status of success."""
+        return self.status if self.answer or self.produces or self.streams else 204
 
     @property
     def writes(self) -> bool:
@@ -151,6 +164,8 @@ def operation(
     produces: str | None = None,
     failures: tuple[int, ...] = (),
     prepare: Prepare | None = None,
+    file_limit: int | None = None,
+    streams: tuple[str, ...] = (),
 ) -> Callable[[Declared], Declared]:
     """Declares the function below it as the operation; its docstring is the summary."""
 
@@ -173,6 +188,8 @@ def operation(
                 produces,
                 failures,
                 prepare,
+                file_limit,
+                streams,
             )
         )
         return handler

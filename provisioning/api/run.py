@@ -11,10 +11,11 @@ from aiohttp import web
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from provisioning import accounts, activity, callers, origin
-from provisioning.api import problem
+from provisioning.api import problem, stream
 from provisioning.api.operation import Answer, Call, Operation
 from provisioning.api.problem import Refused
-from provisioning.api.reading import read_json, read_query, read_text
+from provisioning.api.reading import read_form, read_json, read_query, read_text
+from provisioning.api.stream import Streamed
 from provisioning.callers import Caller
 from provisioning.errors import NotFound, ProvisioningError, invalid
 from provisioning.http import client_address, session_value
@@ -77,7 +78,10 @@ async def _answer(run: _Run) -> web.Response:
     for name, value in run.request.match_info.items():
         if name == "id" and not _ID.fullmatch(value):
             raise NotFound("there is no such thing")
-    return _success(run.operation, await _done(run, caller, await _inputs(run)))
+    result = await _done(run, caller, await _inputs(run))
+    if isinstance(result, Streamed):
+        return stream.response(result, run.request.app[DATABASE])
+    return _success(run.operation, result)
 
 
 async def _done(run: _Run, caller: Caller, inputs: dict[str, Any]) -> Any:
@@ -107,7 +111,7 @@ def _call(run: _Run, caller: Caller, session: AsyncSession) -> Call:
         caller=caller,
         ip=run.ip,
         path=run.request.match_info,
-        if_match=run.request.headers.get("If-Match"),
+        headers=run.request.headers,
         event=run.event,
         resource=run.resource,
     )
@@ -162,7 +166,9 @@ async def _inputs(run: _Run) -> dict[str, Any]:
         inputs["query"] = read_query(run.operation.query, run.request)
     if run.operation.accepts is not None:
         inputs["body"] = await read_text(run.operation.accepts, run.request)
-    if run.operation.body is not None:
+    if run.operation.body is not None and run.operation.file_limit is not None:
+        inputs |= await read_form(run.operation.body, run.request, file_limit=run.operation.file_limit)
+    elif run.operation.body is not None:
         inputs["body"] = await read_json(run.operation.body, run.request)
         if run.operation.prepare is not None:
             inputs |= await run.operation.prepare(inputs["body"])
