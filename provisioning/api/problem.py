@@ -29,7 +29,7 @@ TITLES: Final = {
     413: "Too large",
     415: "Of the wrong type",
     422: "Invalid input",
-    429: "Too many attempts",
+    429: "Too many",
     500: "Our fault",
     503: "Not available",
 }

@@ -11,12 +11,14 @@ from provisioning.api import (  # noqa: F401  (the modules declare their operati
     button_templates,
     devices,
     extensions,
+    faxes,
     locations,
     models,
     problem,
     provisioning,
     run,
     session,
+    switch,
     users,
 )
 from provisioning.api.openapi import document

@@ -77,7 +77,7 @@ async def _answer(run: _Run) -> web.Response:
     for name, value in run.request.match_info.items():
         if name == "id" and not _ID.fullmatch(value):
             raise NotFound("there is no such thing")
-    return _success(run.operation, await _done(run, caller, await _inputs(run)))
+    return _success(run, await _done(run, caller, await _inputs(run)))
 
 
 async def _done(run: _Run, caller: Caller, inputs: dict[str, Any]) -> Any:
@@ -169,7 +169,8 @@ async def _inputs(run: _Run) -> dict[str, Any]:
     return inputs
 
 
-def _success(operation: Operation, result: Any) -> web.Response:
+def _success(run: _Run, result: Any) -> web.Response:
+    operation = run.operation
     headers = {"Cache-Control": "no-store"}
     if result is None:
         return web.Response(status=204, headers=headers)
@@ -178,6 +179,8 @@ def _success(operation: Operation, result: Any) -> web.Response:
     assert isinstance(result, Answer)
     if "next_cursor" not in type(result).model_fields:
         headers["ETag"] = result.etag()
+    if operation.conditional and _has(run.request, headers["ETag"]):
+        return web.Response(status=304, headers=headers)
     return web.Response(
         status=operation.status,
         body=result.model_dump_json().encode(),
@@ -185,6 +188,12 @@ def _success(operation: Operation, result: Any) -> web.Response:
         charset="utf-8",
         headers=headers,
     )
+
+
+def _has(request: web.Request, etag: str) -> bool:
+    """Whether the caller says that it has this answer already."""
+    given = ",".join(request.headers.getall("If-None-Match", ()))
+    return etag in {each.strip().removeprefix("W/") for each in given.split(",")} or given.strip() == "*"
 
 
 async def _failed(run: _Run, response: web.Response) -> web.Response:
