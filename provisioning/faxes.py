@@ -113,4 +113,5 @@ def _left(limit: int | None, used: int) -> int | None:
 
 
 def _beyond(fax: FaxForm, limit: int, wait: int) -> TooMany:
-    return TooMany(wait, f"the account takes {limit} {fax.direction} faxes in any {WINDOW.seconds} seconds")
+    some = f"{limit} {fax.direction} {'fax' if limit == 1 else 'faxes'}"
+    return TooMany(wait, f"the account takes {some} in any {WINDOW.seconds} seconds")

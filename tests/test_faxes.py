@@ -171,6 +171,13 @@ async def test_old_faxes_are_removed_in_passing(fax: Machine) -> None:
     assert await fax.kept() == 2
 
 
+async def test_an_old_id_is_another_fax_even_before_the_old_one_is_removed(fax: Machine) -> None:
+    for number in range(130):
+        await fax(f"fax-{number}", limit=None, at=NOON + number * SECOND)
+    assert await fax("fax-120", at=NOON + 2 * DAY) == 1
+    assert await fax.kept() == 30
+
+
 async def test_without_a_time_it_is_now(fax: Machine, database: Database) -> None:
     form = FaxForm(direction="inbound", fax_id="now")
     async with database.write() as session:
