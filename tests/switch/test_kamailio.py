@@ -29,8 +29,7 @@ REPORTS: Final = any(operation.path == "/switch/emergency-calls" for operation i
 
 pytestmark = pytest.mark.skipif(
     not Path(KAMAILIO).exists(),
-    reason="kamailio is not installed: apt-get install kamailio kamailio-extra-modules"
-    " kamailio-json-modules kamailio-utils-modules",
+    reason="Kamailio is not installed: `make kamailio` does so on Debian",
 )
 
 
