@@ -25,7 +25,6 @@ CONFIG: Final = Path(__file__).parents[2] / "docs/switch/kamailio.cfg"
 REALM: Final = "sip.harbourlane.example"
 FRONT_DESK: Final = ("4201", "Kq7vTz2mWx94LpRd")  # of the sample account
 ANN: Final = ("4202", 'bH3&yN<8>"s$%#k~1')
-REPORTS: Final = any(operation.path == "/switch/emergency-calls" for operation in OPERATIONS)
 
 pytestmark = pytest.mark.skipif(
     not Path(KAMAILIO).exists(),
@@ -250,7 +249,7 @@ def answering(endpoint: Endpoint, status: str) -> Iterator[list[Message]]:
 
 def reported(switch: Switch, call_id: str) -> bool:
     """Whether the report of this call has arrived."""
-    if REPORTS:
+    if any(operation.path == "/switch/emergency-calls" for operation in OPERATIONS):
         calls = switch.api("/emergency-calls")["data"]
         return [call["sip_username"] for call in calls if call["call_id"] == call_id] == [FRONT_DESK[0]]
     # The operation is not there yet: what can be seen is that it was asked for.
