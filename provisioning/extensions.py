@@ -1,5 +1,6 @@
 """Extensions: the internal numbers of an account, and the credentials with which phones register them."""
 
+import hashlib
 import secrets
 import string
 from collections.abc import Sequence
@@ -111,6 +112,13 @@ async def find(session: AsyncSession, account_id: str, number: str) -> Extension
     return _extension(row) if row else None
 
 
+async def find_registered(session: AsyncSession, account_id: str, sip_username: str) -> Extension | None:
+    """The extension whose phone registers with this name."""
+    named = sa.select(Row).where(Row.account_id == account_id, Row.sip_username == sip_username)
+    row = await session.scalar(named)
+    return _extension(row) if row else None
+
+
 async def list_numbers(session: AsyncSession, account_id: str) -> list[str]:
     found = await session.scalars(
         sa.select(Row.number).where(Row.account_id == account_id).order_by(Row.number)
@@ -131,6 +139,13 @@ async def with_passwords(
     found = await session.scalars(sa.select(Row).where(Row.account_id == account_id, Row.id.in_(ids)))
     rows = {row.id: row for row in found}
     return [(_extension(rows[i]), vault.open(rows[i].sip_password, *_where(rows[i]))) for i in ids]
+
+
+def ha1(sip_username: str, realm: str, password: str) -> str:
+    """The digest that a registrar checks a phone's answers with (RFC 7616), good in this realm alone."""
+    # MD5 is what SIP phones know; whoever holds it needs no password, so it is as secret as one.
+    text = f"{sip_username}:{realm}:{password}"
+    return hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()
 
 
 async def _write(session: AsyncSession, vault: Vault, row: Row, form: ExtensionForm) -> Extension:

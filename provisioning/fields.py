@@ -5,7 +5,7 @@ import re
 import unicodedata
 import zoneinfo
 from functools import cache
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Final, TypeVar
 
 import pydantic
 from pydantic import AfterValidator, ConfigDict, Field
@@ -110,7 +110,8 @@ DialString = Annotated[str, Field(pattern=r"^\+?[0-9*#]{1,32}$")]
 SipPassword = Annotated[
     str, AfterValidator(one_line), AfterValidator(_printable_ascii), Field(min_length=6, max_length=128)
 ]
-SipUsername = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.+~-]{1,64}$")]
+SIP_USERNAME: Final = r"^[A-Za-z0-9_.+~-]{1,64}$"
+SipUsername = Annotated[str, Field(pattern=SIP_USERNAME)]
 # Typed on a phone's keypad, so digits; Polycom takes 32 at most.
 AdminPassword = Annotated[str, Field(pattern=r"^[0-9]{6,32}$")]
 Host = Annotated[str, Field(max_length=253), AfterValidator(_host)]

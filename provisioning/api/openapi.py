@@ -1,5 +1,6 @@
 """The document of the API (OpenAPI 3.1), made from the declarations of its operations."""
 
+import re
 from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any, Final
@@ -122,17 +123,21 @@ def _with_file(form: type[Input]) -> dict[str, Any]:
 def _parameters(operation: Operation) -> list[dict[str, Any]]:
     made: list[dict[str, Any]] = [
         {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
-        for name in ("id", "file")
-        if f"{{{name}}}" in operation.path
+        for name in re.findall(r"\{(\w+)\}", operation.path)
     ]
     if operation.writes:
         made.append({"name": "If-Match", "in": "header", "required": False, "schema": {"type": "string"}})
     if operation.streams:
         made.append({"name": "Range", "in": "header", "required": False, "schema": {"type": "string"}})
+    if operation.conditional:
+        made.append(
+            {"name": "If-None-Match", "in": "header", "required": False, "schema": {"type": "string"}}
+        )
     if operation.query is not None:
         schema = operation.query.model_json_schema(ref_template="#/components/schemas/{model}")
         for name, field in schema.get("properties", {}).items():
-            made.append({"name": name, "in": "query", "required": False, "schema": field})
+            required = name in schema.get("required", ())
+            made.append({"name": name, "in": "query", "required": required, "schema": field})
     return made
 
 
@@ -153,7 +158,8 @@ def _responses(operation: Operation) -> dict[str, Any]:
         for code in _failures(operation)
     }
     part = {"206": {"description": "The range that was asked for", **success}} if operation.streams else {}
-    return {str(operation.succeeds): {"description": "Done", **success}, **part, **failures}
+    unchanged = {"304": {"description": "As it was when it had this ETag"}} if operation.conditional else {}
+    return {str(operation.succeeds): {"description": "Done", **success}, **part, **unchanged, **failures}
 
 
 def _failures(operation: Operation) -> list[int]:

@@ -20,6 +20,7 @@ from provisioning.vault import Vault
 
 ADMIN: Final = frozenset({"admin"})
 TECHNICIAN: Final = frozenset({"admin", "technician"})
+SWITCH: Final = frozenset({"admin", "switch"})
 READER: Final = frozenset({"admin", "technician", "viewer"})
 
 
@@ -28,6 +29,11 @@ class Answer(pydantic.BaseModel):
 
     model_config = ConfigDict(frozen=True, from_attributes=True)
     volatile: ClassVar[frozenset[str]] = frozenset()
+
+    @classmethod
+    def known_by_etag(cls) -> bool:
+        """Whether the ETag stands for all that is answered, so that who has it needs no other answer."""
+        return "next_cursor" not in cls.model_fields and not cls.volatile and cls.etag is Answer.etag
 
     def etag(self) -> str:
         text = json.dumps(self.model_dump(mode="json", exclude=set(self.volatile)), sort_keys=True)
@@ -144,6 +150,11 @@ class Operation:
     @property
     def writes(self) -> bool:
         return EVENTS[self.event] == "write"
+
+    @property
+    def conditional(self) -> bool:
+        """Whether it answers 304 to who has its answer already."""
+        return self.method == "GET" and self.answer is not None and self.answer.known_by_etag()
 
 
 OPERATIONS: list[Operation] = []

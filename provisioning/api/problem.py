@@ -30,7 +30,7 @@ TITLES: Final = {
     415: "Of the wrong type",
     416: "Not within its size",
     422: "Invalid input",
-    429: "Too many attempts",
+    429: "Too many",
     500: "Our fault",
     503: "Not available",
 }

@@ -12,6 +12,7 @@ from provisioning.api import (  # noqa: F401  (the modules declare their operati
     button_templates,
     devices,
     extensions,
+    faxes,
     locations,
     models,
     phone_numbers,
@@ -19,6 +20,7 @@ from provisioning.api import (  # noqa: F401  (the modules declare their operati
     provisioning,
     run,
     session,
+    switch,
     users,
 )
 from provisioning.api.openapi import document

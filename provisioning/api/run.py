@@ -81,7 +81,7 @@ async def _answer(run: _Run) -> web.Response:
     result = await _done(run, caller, await _inputs(run))
     if isinstance(result, Streamed):
         return stream.response(result, run.request.app[DATABASE])
-    return _success(run.operation, result)
+    return _success(run, result)
 
 
 async def _done(run: _Run, caller: Caller, inputs: dict[str, Any]) -> Any:
@@ -175,7 +175,8 @@ async def _inputs(run: _Run) -> dict[str, Any]:
     return inputs
 
 
-def _success(operation: Operation, result: Any) -> web.Response:
+def _success(run: _Run, result: Any) -> web.Response:
+    operation = run.operation
     headers = {"Cache-Control": "no-store"}
     if result is None:
         return web.Response(status=204, headers=headers)
@@ -184,6 +185,8 @@ def _success(operation: Operation, result: Any) -> web.Response:
     assert isinstance(result, Answer)
     if "next_cursor" not in type(result).model_fields:
         headers["ETag"] = result.etag()
+    if operation.conditional and _has(run.request, headers["ETag"]):
+        return web.Response(status=304, headers=headers)
     return web.Response(
         status=operation.status,
         body=result.model_dump_json().encode(),
@@ -191,6 +194,12 @@ def _success(operation: Operation, result: Any) -> web.Response:
         charset="utf-8",
         headers=headers,
     )
+
+
+def _has(request: web.Request, etag: str) -> bool:
+    """Whether the caller says that it has this answer already."""
+    given = ",".join(request.headers.getall("If-None-Match", ()))
+    return etag in {each.strip().removeprefix("W/") for each in given.split(",")} or given.strip() == "*"
 
 
 async def _failed(run: _Run, response: web.Response) -> web.Response:

@@ -38,7 +38,9 @@ BODIES: Final[Mapping[str, Any]] = {
     "user.create": {"email": "new@b.example", "name": "N", "role": "viewer", "password": "a long password"},
     "user.update": {"name": "Newer"},
     "api_key.create": {"name": "new", "role": "viewer"},
+    "fax.admit": {"direction": "inbound", "fax_id": "fax-1"},
 }
+QUERIES: Final = {"switch.caller_id": "?sip_username=4298"}
 INVALID: Final = {"no_such_field": 1}
 named = pytest.mark.parametrize("operation", OPERATIONS, ids=lambda o: f"{o.method} {o.path}")
 sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
@@ -68,7 +70,10 @@ async def resources(account: Account) -> dict[str, str]:
     template = await account.admin.post("/button-templates", {"name": "Old", "buttons": buttons})
     number = await account.admin.post("/phone-numbers", {"number": "+12125550198"})
     clip = await account.admin.post("/audio-clips", form(name="Old", file=b"RIFF\x04\0\0\0WAVE"))
+    music = await account.admin.post("/audio-clips", form(name="Music", file=b"RIFF\x04\0\0\0WAVE"))
+    await account.admin.patch("/account/telephony", {"hold_music_clip_id": music.json["id"]})
     return made | {
+        "switch": music.json["id"],
         "button_template": template.json["id"],
         "phone_number": number.json["id"],
         "audio_clip": clip.json["id"],
@@ -78,16 +83,17 @@ async def resources(account: Account) -> dict[str, str]:
 async def call(client: Client, operation: Operation, ids: Mapping[str, str], **changes: Any) -> Answer:
     """Calls the operation so that it succeeds, but for the changes."""
     kind = operation.event.split(".")[0]
-    path = operation.path.replace("{id}", changes.get("id") or ids.get(kind, "")).replace(
-        "{file}", "805ec0aabb00.cfg"
-    )
+    path = operation.path.replace("{id}", changes.get("id") or ids.get(kind, ""))
+    path = path.replace("{file}", "805ec0aabb00.cfg").replace("{sip_username}", "4298")
     body = changes.get("body", BODIES.get(operation.event))
     headers = dict(changes.get("headers") or {})
     if operation.file_limit is not None and isinstance(body, Mapping):
         body = form(**body)
     if operation.accepts:
         headers["Content-Type"] = operation.accepts
-    return await client(operation.method, path + changes.get("query", ""), body, headers)
+    return await client(
+        operation.method, path + changes.get("query", QUERIES.get(operation.event, "")), body, headers
+    )
 
 
 async def entered(account: Account, since: int, account_id: str | None = None) -> list[tuple[str, str]]:
