@@ -33,4 +33,9 @@ check: .venv/installed ## lint, types, layers and samples, without the tests
 samples: .venv/installed ## write sample_configs/ again
 	$(BIN)/provisioning samples
 
-.PHONY: help run test chromium check samples
+kamailio: ## install the switch that docs/switch is tested with (Debian, as root or by sudo)
+	@test -x /usr/sbin/kamailio || { \
+	  SUDO=$$(test "$$(id -u)" = 0 || echo sudo -n) && $$SUDO apt-get update -qq && \
+	  $$SUDO apt-get install -y -qq --no-install-recommends kamailio kamailio-extra-modules kamailio-utils-modules; }
+
+.PHONY: help run test chromium check samples kamailio

@@ -8,11 +8,12 @@ from typing import Annotated
 from pydantic import AfterValidator, Field
 
 from button_templates.layout import Buttons
-from provisioning.accounts import General, Telephony
+from provisioning.accounts import CallSettings, General
 from provisioning.errors import FieldError, Invalid, invalid
-from provisioning.extensions import ExtensionForm
+from provisioning.extensions import ExtensionBase
 from provisioning.fields import AdminPassword, DialString, Email, Input, Mac, Text, check, one_line
 from provisioning.locations import LocationForm
+from provisioning.numbers import E164, NumberForm
 from provisioning.phones.options import Options
 
 Description = Annotated[str, Field(max_length=200), AfterValidator(one_line)]
@@ -25,6 +26,16 @@ class AccountPart(General):
     emergency_recipients: Annotated[list[Email], Field(max_length=50, default_factory=list)]
 
 
+class TelephonyPart(CallSettings):
+    """Hold music is a clip, which no text can hold: it stays as it is."""
+
+    default_outbound_number: E164 | None = None
+
+
+class ExtensionPart(ExtensionBase):
+    outbound_number: E164 | None = None
+
+
 class TemplatePart(Input):
     """`starter` names a shipped layout that `buttons` then replace slot by slot."""
 
@@ -35,7 +46,7 @@ class TemplatePart(Input):
 
 
 class DevicePart(Input):
-    """A device that names its location, lines and template as people do."""
+    """A device that names its location, lines, template and number as people do."""
 
     mac: Mac
     vendor: str | None = None
@@ -46,15 +57,17 @@ class DevicePart(Input):
     lines: Annotated[list[DialString], Field(default_factory=list)]
     button_template: Text | None = None
     button_overrides: Buttons = ()
+    outbound_number: E164 | None = None
     options: Annotated[Options, Field(default_factory=Options)]
 
 
 class AccountFile(Input):
     account: AccountPart
-    telephony: Annotated[Telephony, Field(default_factory=Telephony)]
+    telephony: Annotated[TelephonyPart, Field(default_factory=TelephonyPart)]
     options: Annotated[Options, Field(default_factory=Options)]
+    phone_numbers: Annotated[list[NumberForm], Field(default_factory=list)]
     locations: Annotated[list[LocationForm], Field(default_factory=list)]
-    extensions: Annotated[list[ExtensionForm], Field(default_factory=list)]
+    extensions: Annotated[list[ExtensionPart], Field(default_factory=list)]
     button_templates: Annotated[list[TemplatePart], Field(default_factory=list)]
     devices: Annotated[list[DevicePart], Field(default_factory=list)]
 
@@ -82,6 +95,7 @@ def placed(error: Invalid, text: str) -> Invalid:
 def _twins(file: AccountFile) -> Iterator[FieldError]:
     """Two parts of one file that would overwrite each other are a mistake, not an update."""
     named: Mapping[str, tuple[str, Sequence[str]]] = {
+        "phone_numbers": ("number", [part.number for part in file.phone_numbers]),
         "locations": ("name", [part.name for part in file.locations]),
         "extensions": ("number", [part.number for part in file.extensions]),
         "button_templates": ("name", [part.name for part in file.button_templates]),

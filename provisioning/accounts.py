@@ -10,6 +10,7 @@ from pydantic import Field
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Mapped, mapped_column
 
+from provisioning import clips, numbers
 from provisioning.db import Base, assign, new_id, now, values
 from provisioning.errors import NotFound
 from provisioning.fields import (
@@ -35,15 +36,20 @@ class General(Input):
     billing_address: Address | None = None
 
 
-class Telephony(Input):
+class CallSettings(Input):
+    """What of the telephony refers to nothing else of the account."""
+
     extension_length: Annotated[int, Field(ge=3, le=6)] = 4
-    default_outbound_number_id: PhoneNumberId | None = None
-    hold_music_clip_id: AudioClipId | None = None
     transcription_enabled: bool = True
     recording_enabled: bool = True
     parking_timeout_minutes: Annotated[int, Field(ge=1, le=60)] = 5
     inbound_fax_limit: FaxLimit | None = None
     outbound_fax_limit: FaxLimit | None = None
+
+
+class Telephony(CallSettings):
+    default_outbound_number_id: PhoneNumberId | None = None
+    hold_music_clip_id: AudioClipId | None = None
 
 
 class EmergencyRecipients(Input):
@@ -65,8 +71,13 @@ class Row(Base):
     timezone: Mapped[str]
     billing_address: Mapped[dict[str, Any] | None]
     extension_length: Mapped[int]
-    default_outbound_number_id: Mapped[str | None]
-    hold_music_clip_id: Mapped[str | None]
+    # Numbers and clips are the account's, and it refers to one of them: the cycle is cut here.
+    default_outbound_number_id: Mapped[str | None] = mapped_column(
+        sa.ForeignKey("phone_numbers.id", use_alter=True), index=True
+    )
+    hold_music_clip_id: Mapped[str | None] = mapped_column(
+        sa.ForeignKey("audio_clips.id", use_alter=True), index=True
+    )
     transcription_enabled: Mapped[bool]
     recording_enabled: Mapped[bool]
     parking_timeout_minutes: Mapped[int]
@@ -117,6 +128,11 @@ async def set_general(session: AsyncSession, account_id: str, general: General) 
 
 
 async def set_telephony(session: AsyncSession, account_id: str, telephony: Telephony) -> None:
+    """Raises `Invalid` for a number or a clip that the account does not have."""
+    await numbers.expect(
+        session, account_id, telephony.default_outbound_number_id, field="default_outbound_number_id"
+    )
+    await clips.expect(session, account_id, telephony.hold_music_clip_id, field="hold_music_clip_id")
     assign(await touch(session, account_id), telephony)
 
 

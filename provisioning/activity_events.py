@@ -23,7 +23,7 @@ _READS: Final = """
     device.buttons device.preview device.reveal device.boots device.export
     button_template.fit phone_model.list config.preview
     activity.list activity.events
-    switch.call_settings switch.caller_id switch.directory
+    switch.call_settings switch.hold_music switch.caller_id switch.directory
     emergency_call.list
     phone.fetch
 """

@@ -74,6 +74,13 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
+async def clock(session: AsyncSession) -> datetime:
+    """The present moment, by the database's clock where several machines share one."""
+    if session.get_bind().dialect.name == "postgresql":
+        return (await session.execute(sa.select(sa.func.clock_timestamp(type_=Time)))).scalar_one()
+    return now()
+
+
 class Database:
     """Two ways in: `read` sees one snapshot and cannot write, `write` is one transaction.
 

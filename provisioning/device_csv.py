@@ -10,14 +10,24 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from button_templates import library
-from provisioning import accounts, devices, extensions, locations
+from provisioning import accounts, devices, extensions, locations, numbers
 from provisioning.db import new_id, now
 from provisioning.devices import DeviceForm, LineRow, Rendering, Row
 from provisioning.errors import FieldError, Invalid, invalid
 from provisioning.fields import Input, Mac, check
 from provisioning.phones.options import Options
 
-COLUMNS: Final = ("mac", "vendor", "model", "expansion", "name", "location", "lines", "button_template")
+COLUMNS: Final = (
+    "mac",
+    "vendor",
+    "model",
+    "expansion",
+    "name",
+    "location",
+    "lines",
+    "button_template",
+    "outbound_number",
+)
 MOST: Final = 5_000  # rows of one file
 Progress = Callable[[int, int], None]
 
@@ -45,6 +55,7 @@ async def export(session: AsyncSession, account_id: str) -> str:
                 "location": names.location(device.location_id),
                 "lines": " ".join(names.number(extension) for extension in device.lines),
                 "button_template": names.template(device.button_template_id),
+                "outbound_number": names.outbound(device.outbound_number_id),
             }
         )
     return text.getvalue()
@@ -154,6 +165,11 @@ def _form(
         if "button_template" in row
         else (known.button_template_id if known else None)
     )
+    values["outbound_number_id"] = (
+        names.outbound_id(row["outbound_number"])
+        if "outbound_number" in row
+        else (known.outbound_number_id if known else None)
+    )
     values["lines"] = (
         names.extension_ids(row["lines"]) if "lines" in row else (held.get(known.id, []) if known else [])
     )
@@ -173,6 +189,7 @@ class _Names:
     locations: Mapping[str, str]
     templates: Mapping[str, str]
     extensions: Mapping[str, str]
+    numbers: Mapping[str, str]
 
     @classmethod
     async def of(cls, session: AsyncSession, account_id: str) -> "_Names":
@@ -182,6 +199,7 @@ class _Names:
                 (locations.Row.name, locations.Row.id, locations.Row.account_id),
                 (library.Row.name, library.Row.id, library.Row.account_id),
                 (extensions.Row.number, extensions.Row.id, extensions.Row.account_id),
+                (numbers.Row.number, numbers.Row.id, numbers.Row.account_id),
             )
         ]
         return cls(*found)
@@ -195,11 +213,23 @@ class _Names:
     def number(self, id: str) -> str:
         return next(number for number, known in self.extensions.items() if known == id)
 
+    def outbound(self, id: str | None) -> str:
+        return next((number for number, known in self.numbers.items() if known == id), "")
+
     def location_id(self, name: str) -> str | None:
         return _looked_up(self.locations, name, "location", "there is no location of this name")
 
     def template_id(self, name: str) -> str | None:
         return _looked_up(self.templates, name, "button_template", "there is no button template of this name")
+
+    def outbound_id(self, text: str) -> str | None:
+        """A spreadsheet takes `+1…` for arithmetic and drops the sign."""
+        number = text.strip()
+        try:
+            number = number and numbers.e164(number if number.startswith("+") else f"+{number}")
+        except ValueError as error:
+            raise invalid("outbound_number", str(error)) from None
+        return _looked_up(self.numbers, number, "outbound_number", "the account has no such phone number")
 
     def extension_ids(self, numbers: str) -> list[str]:
         missing = [number for number in numbers.split() if number not in self.extensions]

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from button_templates import library
 from button_templates.layout import Button, Buttons, restored, stored
-from provisioning import accounts, db, extensions, locations, uploads
+from provisioning import accounts, db, extensions, locations, numbers, uploads
 from provisioning.db import Base, new_id, now
 from provisioning.errors import Invalid, NotFound, RenderError, invalid
 from provisioning.fields import Input, Mac, PhoneNumberId, Text, one_line
@@ -56,7 +56,7 @@ class Row(Base):
     location_id: Mapped[str | None] = mapped_column(sa.ForeignKey("locations.id"), index=True)
     button_template_id: Mapped[str | None] = mapped_column(sa.ForeignKey("button_templates.id"), index=True)
     button_overrides: Mapped[list[Any]]
-    outbound_number_id: Mapped[str | None]
+    outbound_number_id: Mapped[str | None] = mapped_column(sa.ForeignKey("phone_numbers.id"), index=True)
     options: Mapped[dict[str, Any]]
     created_at: Mapped[datetime]
 
@@ -323,6 +323,10 @@ async def _check_references(session: AsyncSession, row: Row, form: DeviceForm) -
             await library.get(session, row.account_id, form.button_template_id)
     except NotFound as error:
         faults.append(invalid("button_template_id", str(error)))
+    try:
+        await numbers.expect(session, row.account_id, form.outbound_number_id, field="outbound_number_id")
+    except Invalid as error:
+        faults.append(error)
     known = await extensions.known(session, row.account_id, form.lines)
     faults += [
         invalid(f"lines[{index}]", "there is no such extension")

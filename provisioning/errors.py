@@ -80,8 +80,8 @@ def _join(prefix: str, field: str) -> str:
 
 
 class TooMany(ProvisioningError):
-    """It was tried too often; `retry_after` is in whole seconds."""
+    """It was asked for too often; `retry_after` is in whole seconds."""
 
-    def __init__(self, retry_after: int) -> None:
+    def __init__(self, retry_after: int, why: str = "too many attempts") -> None:
         self.retry_after = retry_after
-        super().__init__(f"too many attempts: try again in {retry_after} seconds")
+        super().__init__(f"{why}: try again in {retry_after} seconds")

@@ -1,5 +1,6 @@
 """Extensions: the internal numbers of an account, and the credentials with which phones register them."""
 
+import hashlib
 import secrets
 import string
 from collections.abc import Sequence
@@ -12,7 +13,7 @@ from pydantic import Field
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Mapped, mapped_column
 
-from provisioning import db
+from provisioning import db, numbers
 from provisioning.db import Base, new_id, now
 from provisioning.errors import NotFound, invalid
 from provisioning.fields import Input, PhoneNumberId, SipPassword, SipUsername, Text
@@ -20,15 +21,18 @@ from provisioning.phones.options import EMERGENCY_NUMBERS
 from provisioning.vault import Vault
 
 
-class ExtensionForm(Input):
+class ExtensionBase(Input):
     """`sip_username` None is the number; `sip_password` None keeps what is stored, or makes one."""
 
     number: Annotated[str, Field(pattern=r"^[0-9]{1,10}$")]
     display_name: Text
     sip_username: SipUsername | None = None
     sip_password: SipPassword | None = Field(default=None, repr=False)
-    outbound_number_id: PhoneNumberId | None = None
     voicemail_enabled: bool = True
+
+
+class ExtensionForm(ExtensionBase):
+    outbound_number_id: PhoneNumberId | None = None
 
 
 class Row(Base):
@@ -44,7 +48,7 @@ class Row(Base):
     display_name: Mapped[str]
     sip_username: Mapped[str]
     sip_password: Mapped[bytes]
-    outbound_number_id: Mapped[str | None]
+    outbound_number_id: Mapped[str | None] = mapped_column(sa.ForeignKey("phone_numbers.id"), index=True)
     voicemail_enabled: Mapped[bool]
     created_at: Mapped[datetime]
 
@@ -108,7 +112,14 @@ async def find(session: AsyncSession, account_id: str, number: str) -> Extension
     return _extension(row) if row else None
 
 
-async def numbers(session: AsyncSession, account_id: str) -> list[str]:
+async def find_registered(session: AsyncSession, account_id: str, sip_username: str) -> Extension | None:
+    """The extension whose phone registers with this name."""
+    named = sa.select(Row).where(Row.account_id == account_id, Row.sip_username == sip_username)
+    row = await session.scalar(named)
+    return _extension(row) if row else None
+
+
+async def list_numbers(session: AsyncSession, account_id: str) -> list[str]:
     found = await session.scalars(
         sa.select(Row.number).where(Row.account_id == account_id).order_by(Row.number)
     )
@@ -130,6 +141,13 @@ async def with_passwords(
     return [(_extension(rows[i]), vault.open(rows[i].sip_password, *_where(rows[i]))) for i in ids]
 
 
+def ha1(sip_username: str, realm: str, password: str) -> str:
+    """The digest that a registrar checks a phone's answers with (RFC 7616), good in this realm alone."""
+    # MD5 is what SIP phones know; whoever holds it needs no password, so it is as secret as one.
+    text = f"{sip_username}:{realm}:{password}"
+    return hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()
+
+
 async def _write(session: AsyncSession, vault: Vault, row: Row, form: ExtensionForm) -> Extension:
     username = form.sip_username or form.number
     same = sa.or_(Row.number == form.number, Row.sip_username == username)
@@ -140,6 +158,7 @@ async def _write(session: AsyncSession, vault: Vault, row: Row, form: ExtensionF
         raise invalid("number", "another extension has this number")
     if clash:
         raise invalid("sip_username", f"extension {clash.number} has this SIP user name")
+    await numbers.expect(session, row.account_id, form.outbound_number_id, field="outbound_number_id")
     row.number = form.number
     row.display_name, row.voicemail_enabled = form.display_name, form.voicemail_enabled
     row.sip_username, row.outbound_number_id = username, form.outbound_number_id

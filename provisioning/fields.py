@@ -5,7 +5,7 @@ import re
 import unicodedata
 import zoneinfo
 from functools import cache
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Final, TypeVar
 
 import pydantic
 from pydantic import AfterValidator, ConfigDict, Field
@@ -104,30 +104,22 @@ def _email(value: str) -> str:
     return value
 
 
-def _none_yet(thing: str) -> AfterValidator:
-    """Ids of things that no account can have so far are ids of nothing."""
-
-    def refuse(_value: str) -> str:
-        raise ValueError(f"there is no such {thing}")
-
-    return AfterValidator(refuse)
-
-
 Text = Annotated[str, AfterValidator(one_line), Field(min_length=1, max_length=100)]
 Label = Annotated[str, AfterValidator(one_line), AfterValidator(_no_quote), Field(max_length=40)]
 DialString = Annotated[str, Field(pattern=r"^\+?[0-9*#]{1,32}$")]
 SipPassword = Annotated[
     str, AfterValidator(one_line), AfterValidator(_printable_ascii), Field(min_length=6, max_length=128)
 ]
-SipUsername = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.+~-]{1,64}$")]
+SIP_USERNAME: Final = r"^[A-Za-z0-9_.+~-]{1,64}$"
+SipUsername = Annotated[str, Field(pattern=SIP_USERNAME)]
 # Typed on a phone's keypad, so digits; Polycom takes 32 at most.
 AdminPassword = Annotated[str, Field(pattern=r"^[0-9]{6,32}$")]
 Host = Annotated[str, Field(max_length=253), AfterValidator(_host)]
 HostPort = Annotated[str, Field(max_length=259), AfterValidator(_host_port)]
 Mac = Annotated[str, pydantic.BeforeValidator(_mac)]
 Zone = Annotated[str, AfterValidator(_zone)]
-PhoneNumberId = Annotated[str, _none_yet("phone number")]
-AudioClipId = Annotated[str, _none_yet("audio clip")]
+PhoneNumberId = Annotated[str, Field(pattern=r"^num_[0-9a-z]{26}$")]
+AudioClipId = Annotated[str, Field(pattern=r"^clip_[0-9a-z]{26}$")]
 Email = Annotated[str, Field(max_length=254), AfterValidator(one_line), AfterValidator(_email)]
 
 

@@ -9,13 +9,24 @@ from sqlalchemy.ext.asyncio import AsyncSession
 import tokens
 from button_templates import library
 from button_templates.library import TemplateForm
-from provisioning import account_file, accounts, activity, api_keys, devices, extensions, locations, users
-from provisioning.account_file import AccountFile, DevicePart, TemplatePart
-from provisioning.accounts import EmergencyRecipients, General
+from provisioning import (
+    account_file,
+    accounts,
+    activity,
+    api_keys,
+    devices,
+    extensions,
+    locations,
+    numbers,
+    users,
+)
+from provisioning.account_file import AccountFile, DevicePart, ExtensionPart, TelephonyPart, TemplatePart
+from provisioning.accounts import EmergencyRecipients, General, Telephony
 from provisioning.devices import Device, DeviceForm, Rendering
 from provisioning.errors import FieldError, Invalid, RenderError, invalid
 from provisioning.extensions import ExtensionForm
 from provisioning.locations import LocationForm
+from provisioning.numbers import NumberForm
 from provisioning.vault import Vault
 
 
@@ -51,7 +62,7 @@ async def load(
     """Loads an account file in the caller's transaction. Raises `Invalid` with every fault and its line.
 
     What the file names is made or updated (an account by its email, locations and templates by name,
-    extensions by number, devices by MAC); what it does not name stays as it is. `token` fixes the
+    numbers and extensions by number, devices by MAC); what it does not name stays as it is. `token` fixes the
     text of the first provisioning token, for samples whose bytes must repeat.
     """
     try:
@@ -84,8 +95,6 @@ async def _account(session: AsyncSession, vault: Vault, file: AccountFile) -> Lo
     else:
         loaded = await add_account(session, vault, general)
     account_id = loaded.account_id
-    if "telephony" in file.model_fields_set:
-        await accounts.set_telephony(session, account_id, file.telephony)
     if "options" in file.model_fields_set:
         await accounts.set_options(session, account_id, file.options)
     if "emergency_recipients" in file.account.model_fields_set:
@@ -105,6 +114,12 @@ class _Parts:
         self._faults: list[FieldError] = []
 
     async def write(self, file: AccountFile) -> list[FieldError]:
+        for index, number in enumerate(file.phone_numbers):
+            with collected(self._faults, f"phone_numbers[{index}]"):
+                await self._number(number)
+        if "telephony" in file.model_fields_set:
+            with collected(self._faults, "telephony"):
+                await self._telephony(file.telephony)
         for index, location in enumerate(file.locations):
             with collected(self._faults, f"locations[{index}]"):
                 await self._location(location)
@@ -121,13 +136,34 @@ class _Parts:
                 await self._device(device)
         return self._faults
 
+    async def _number(self, form: NumberForm) -> None:
+        if found := await numbers.find(self._session, self._account_id, form.number):
+            await numbers.update(self._session, self._account_id, found.id, form)
+        else:
+            await numbers.add(self._session, self._account_id, form)
+
+    async def _telephony(self, part: TelephonyPart) -> None:
+        before = (await accounts.get(self._session, self._account_id)).telephony
+        telephony = Telephony(
+            **part.model_dump(exclude={"default_outbound_number"}),
+            default_outbound_number_id=await self._number_id(
+                part.default_outbound_number, "default_outbound_number"
+            ),
+            hold_music_clip_id=before.hold_music_clip_id,
+        )
+        await accounts.set_telephony(self._session, self._account_id, telephony)
+
     async def _location(self, form: LocationForm) -> None:
         if found := await locations.find(self._session, self._account_id, form.name):
             await locations.update(self._session, self._account_id, found.id, form)
         else:
             await locations.add(self._session, self._account_id, form)
 
-    async def _extension(self, form: ExtensionForm, length: int) -> None:
+    async def _extension(self, part: ExtensionPart, length: int) -> None:
+        form = ExtensionForm(
+            **part.model_dump(exclude={"outbound_number"}),
+            outbound_number_id=await self._number_id(part.outbound_number, "outbound_number"),
+        )
         if found := await extensions.find(self._session, self._account_id, form.number):
             await extensions.update(
                 self._session, self._vault, self._account_id, found.id, form, length=length
@@ -153,12 +189,20 @@ class _Parts:
             lines=[await self._line(index, number) for index, number in enumerate(part.lines)],
             button_template_id=await self._template_id(part.button_template),
             button_overrides=part.button_overrides,
+            outbound_number_id=await self._number_id(part.outbound_number, "outbound_number"),
             options=part.options,
         )
         if found := await devices.find(self._session, self._account_id, form.mac):
             await devices.update(self._session, self._rendering.vendors, self._account_id, found.id, form)
         else:
             await devices.add(self._session, self._rendering.vendors, self._account_id, form)
+
+    async def _number_id(self, number: str | None, field: str) -> str | None:
+        if number is None:
+            return None
+        if found := await numbers.find(self._session, self._account_id, number):
+            return found.id
+        raise invalid(field, "the account has no such phone number")
 
     async def _location_id(self, name: str | None) -> str | None:
         if name is None:
@@ -195,7 +239,7 @@ async def _odd_lengths(session: AsyncSession, account_id: str) -> list[str]:
     length = (await accounts.get(session, account_id)).telephony.extension_length
     return [
         f"extension {number} has {len(number)} digits, the account's extension length is {length}"
-        for number in await extensions.numbers(session, account_id)
+        for number in await extensions.list_numbers(session, account_id)
         if len(number) != length
     ]
 

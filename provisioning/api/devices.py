@@ -8,7 +8,7 @@ from pydantic import ConfigDict, Field
 
 import tokens
 from button_templates.layout import Button
-from provisioning import boot_log, device_csv, devices, sightings
+from provisioning import boot_log, caller_id, device_csv, devices, sightings
 from provisioning.api.operation import (
     READER,
     TECHNICIAN,
@@ -29,7 +29,16 @@ from provisioning.sightings import Sighting
 class DeviceAnswer(Answer):
     """`status` is `pending` before the first fetch, `stale` when the last one came with a rotated token."""
 
-    volatile = frozenset({"status", "last_fetch_at", "last_fetch_ip", "last_fetch_generation", "firmware"})
+    volatile = frozenset(
+        {
+            "effective_outbound_number",
+            "status",
+            "last_fetch_at",
+            "last_fetch_ip",
+            "last_fetch_generation",
+            "firmware",
+        }
+    )
 
     id: str
     mac: str
@@ -104,7 +113,7 @@ DevicePage = page_of(DeviceAnswer)
 BootPage = page_of(BootAnswer)
 
 
-def _answer(device: Device, seen: Sighting, generation: int) -> DeviceAnswer:
+def _answer(device: Device, number: str | None, seen: Sighting, generation: int) -> DeviceAnswer:
     return DeviceAnswer(
         id=device.id,
         mac=device.mac,
@@ -117,7 +126,7 @@ def _answer(device: Device, seen: Sighting, generation: int) -> DeviceAnswer:
         button_template_id=device.button_template_id,
         button_overrides=list(device.button_overrides),
         outbound_number_id=device.outbound_number_id,
-        effective_outbound_number=None,
+        effective_outbound_number=number,
         options=device.options.model_dump(mode="json", exclude_none=True),
         status=seen.status(generation),
         last_fetch_at=seen.fetched_at,
@@ -131,7 +140,10 @@ async def _answers(call: Call, found: Sequence[Device]) -> list[DeviceAnswer]:
     current = await tokens.current(call.session, call.vault, call.account_id)
     seen = await sightings.of(call.session, call.account_id, [device.mac for device in found])
     generation = current.generation if current else 0
-    return [_answer(device, seen.get(device.mac, Sighting()), generation) for device in found]
+    shown = await caller_id.of_devices(call.session, call.account_id, [device.id for device in found])
+    return [
+        _answer(device, shown[device.id], seen.get(device.mac, Sighting()), generation) for device in found
+    ]
 
 
 async def _one(call: Call, device: Device) -> DeviceAnswer:

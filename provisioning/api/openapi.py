@@ -1,5 +1,6 @@
 """The document of the API (OpenAPI 3.1), made from the declarations of its operations."""
 
+import re
 from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any, Final
@@ -93,7 +94,12 @@ def _operation(operation: Operation) -> dict[str, Any]:
     }
     if parameters := _parameters(operation):
         made["parameters"] = parameters
-    if operation.body is not None:
+    if operation.body is not None and operation.file_limit is not None:
+        made["requestBody"] = {
+            "required": True,
+            "content": {"multipart/form-data": {"schema": _with_file(operation.body)}},
+        }
+    elif operation.body is not None:
         required = any(info.is_required() for info in operation.body.model_fields.values())
         made["requestBody"] = {
             "required": required,
@@ -107,29 +113,43 @@ def _operation(operation: Operation) -> dict[str, Any]:
     return made
 
 
+def _with_file(form: type[Input]) -> dict[str, Any]:
+    schema = form.model_json_schema(ref_template="#/components/schemas/{model}")
+    schema["properties"]["file"] = {"type": "string", "format": "binary"}
+    schema["required"] = [*schema.get("required", []), "file"]
+    return schema
+
+
 def _parameters(operation: Operation) -> list[dict[str, Any]]:
     made: list[dict[str, Any]] = [
         {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
-        for name in ("id", "file")
-        if f"{{{name}}}" in operation.path
+        for name in re.findall(r"\{(\w+)\}", operation.path)
     ]
     if operation.writes:
         made.append({"name": "If-Match", "in": "header", "required": False, "schema": {"type": "string"}})
+    if operation.streams:
+        made.append({"name": "Range", "in": "header", "required": False, "schema": {"type": "string"}})
+    if operation.conditional:
+        made.append(
+            {"name": "If-None-Match", "in": "header", "required": False, "schema": {"type": "string"}}
+        )
     if operation.query is not None:
         schema = operation.query.model_json_schema(ref_template="#/components/schemas/{model}")
         for name, field in schema.get("properties", {}).items():
-            made.append({"name": name, "in": "query", "required": False, "schema": field})
+            required = name in schema.get("required", ())
+            made.append({"name": name, "in": "query", "required": required, "schema": field})
     return made
 
 
 def _responses(operation: Operation) -> dict[str, Any]:
     if operation.produces:
         success: dict[str, Any] = {"content": {operation.produces: {"schema": {"type": "string"}}}}
+    elif operation.streams:
+        success = {"content": {content_type: {} for content_type in operation.streams}}
     elif operation.answer is not None:
         success = {"content": {"application/json": {"schema": _ref(operation.answer)}}}
     else:
         success = {}
-    status = operation.status if operation.answer or operation.produces else 204
     failures = {
         str(code): {
             "description": problem.TITLES[code],
@@ -137,7 +157,9 @@ def _responses(operation: Operation) -> dict[str, Any]:
         }
         for code in _failures(operation)
     }
-    return {str(status): {"description": "Done", **success}, **failures}
+    part = {"206": {"description": "The range that was asked for", **success}} if operation.streams else {}
+    unchanged = {"304": {"description": "As it was when it had this ETag"}} if operation.conditional else {}
+    return {str(operation.succeeds): {"description": "Done", **success}, **part, **unchanged, **failures}
 
 
 def _failures(operation: Operation) -> list[int]:
@@ -145,6 +167,7 @@ def _failures(operation: Operation) -> list[int]:
     codes |= {404} if "{" in operation.path else set()
     codes |= {409, 412} if operation.writes else set()
     codes |= {413, 415} if operation.body or operation.accepts else set()
+    codes |= {416} if operation.streams else set()
     return sorted(codes | set(operation.failures))
 
 

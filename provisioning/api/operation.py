@@ -20,6 +20,7 @@ from provisioning.vault import Vault
 
 ADMIN: Final = frozenset({"admin"})
 TECHNICIAN: Final = frozenset({"admin", "technician"})
+SWITCH: Final = frozenset({"admin", "switch"})
 READER: Final = frozenset({"admin", "technician", "viewer"})
 
 
@@ -28,6 +29,11 @@ class Answer(pydantic.BaseModel):
 
     model_config = ConfigDict(frozen=True, from_attributes=True)
     volatile: ClassVar[frozenset[str]] = frozenset()
+
+    @classmethod
+    def known_by_etag(cls) -> bool:
+        """Whether the ETag stands for all that is answered, so that who has it needs no other answer."""
+        return "next_cursor" not in cls.model_fields and not cls.volatile and cls.etag is Answer.etag
 
     def etag(self) -> str:
         text = json.dumps(self.model_dump(mode="json", exclude=set(self.volatile)), sort_keys=True)
@@ -47,7 +53,7 @@ class Call:
     caller: Caller
     ip: str
     path: Mapping[str, str]
-    if_match: str | None
+    headers: Mapping[str, str]
     event: str
     resource: str
     detail: dict[str, Any] = field(default_factory=dict)
@@ -59,6 +65,10 @@ class Call:
     @property
     def id(self) -> str:
         return self.path["id"]
+
+    @property
+    def if_match(self) -> str | None:
+        return self.headers.get("If-Match")
 
     @property
     def reveals(self) -> bool:
@@ -108,8 +118,10 @@ Declared = TypeVar("Declared", bound=Handler)
 class Operation:
     """`resource` is a pattern over the path's names, `status` that of success, `failures` further ones.
 
-    `accepts` and `produces` are the types of a body and an answer that are not JSON. `prepare` is done
-    with the body before the transaction begins; what it gives are further arguments of the handler.
+    `accepts` and `produces` are the types of a body and an answer that are not JSON. With `file_limit`
+    the body comes as multipart/form-data, and with it a part `file` of so many bytes at most. `streams`
+    are the types of a `Streamed` answer. `prepare` is done with the body before the transaction begins;
+    what it gives are further arguments of the handler.
     """
 
     method: str
@@ -127,10 +139,22 @@ class Operation:
     produces: str | None = None
     failures: tuple[int, ...] = ()
     prepare: Prepare | None = None
+    file_limit: int | None = None
+    streams: tuple[str, ...] = ()
+
+    @property
+    def succeeds(self) -> int:
+        """The status of success."""
+        return self.status if self.answer or self.produces or self.streams else 204
 
     @property
     def writes(self) -> bool:
         return EVENTS[self.event] == "write"
+
+    @property
+    def conditional(self) -> bool:
+        """Whether it answers 304 to who has its answer already."""
+        return self.method == "GET" and self.answer is not None and self.answer.known_by_etag()
 
 
 OPERATIONS: list[Operation] = []
@@ -151,6 +175,8 @@ def operation(
     produces: str | None = None,
     failures: tuple[int, ...] = (),
     prepare: Prepare | None = None,
+    file_limit: int | None = None,
+    streams: tuple[str, ...] = (),
 ) -> Callable[[Declared], Declared]:
     """Declares the function below it as the operation; its docstring is the summary."""
 
@@ -173,6 +199,8 @@ def operation(
                 produces,
                 failures,
                 prepare,
+                file_limit,
+                streams,
             )
         )
         return handler

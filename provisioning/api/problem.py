@@ -1,7 +1,7 @@
 """What an operation answers when it does not succeed: RFC 9457 problems."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 import sqlalchemy as sa
@@ -28,8 +28,9 @@ TITLES: Final = {
     412: "Changed since you read it",
     413: "Too large",
     415: "Of the wrong type",
+    416: "Not within its size",
     422: "Invalid input",
-    429: "Too many attempts",
+    429: "Too many",
     500: "Our fault",
     503: "Not available",
 }
@@ -51,8 +52,8 @@ UNAVAILABLE: Final = (sa.exc.SQLAlchemyError, OSError, TimeoutError)
 class Refused(ProvisioningError):
     """A request that is turned away before its operation runs; `status` says how."""
 
-    def __init__(self, status: int, detail: str) -> None:
-        self.status = status
+    def __init__(self, status: int, detail: str, *, headers: Mapping[str, str] | None = None) -> None:
+        self.status, self.headers = status, headers or {}
         super().__init__(detail)
 
 
@@ -67,6 +68,8 @@ def answer(error: ProvisioningError) -> web.Response:
     response = problem(status_of(error), str(error), errors)
     if isinstance(error, TooMany):
         response.headers["Retry-After"] = str(error.retry_after)
+    if isinstance(error, Refused):
+        response.headers.update(error.headers)
     return response
 
 

@@ -1,16 +1,20 @@
-"""What a request says: its query, and its body as JSON or text. Raises `Invalid` or `Refused`."""
+"""What a request says: its query, and its body as JSON, text or form. Raises `Invalid` or `Refused`."""
 
 import json
-from typing import Any, TypeVar
+from collections.abc import Mapping
+from typing import Any, Final, TypeVar
 
 import pydantic
-from aiohttp import web
+from aiohttp import BodyPartReader, http_exceptions, web
 
 from provisioning.api.problem import Refused
-from provisioning.errors import from_pydantic, invalid
+from provisioning.errors import FieldError, Invalid, from_pydantic, invalid
 from provisioning.fields import Input
 
 Form = TypeVar("Form", bound=Input)
+_FIELD_LIMIT: Final = 8 * 1024  # bytes of a part that is no file
+# What the reader of multipart bodies raises for one that is none.
+_MALFORMED: Final = (ValueError, RuntimeError, AssertionError, http_exceptions.HttpProcessingError)
 
 
 def read_query(form: type[Form], request: web.Request) -> Form:
@@ -45,6 +49,45 @@ async def read_text(content_type: str, request: web.Request) -> str:
         return content.decode()
     except UnicodeDecodeError:
         raise invalid("", "the body is not UTF-8") from None
+
+
+async def read_form(form: type[Form], request: web.Request, *, file_limit: int) -> dict[str, Any]:
+    """`body`, the fields of a multipart body, and `file`, the content of its part of that name.
+
+    No more is read than may be there, so the application's own limit of a body does not matter.
+    """
+    if request.content_type != "multipart/form-data":
+        raise Refused(415, "the body must be multipart/form-data")
+    try:
+        parts = await _parts(request, {**dict.fromkeys(form.model_fields, _FIELD_LIMIT), "file": file_limit})
+        file = parts.pop("file", None)
+        values = {name: part.decode() for name, part in parts.items()}
+    except _MALFORMED:
+        raise invalid("", "the body is not what multipart/form-data is") from None
+    faults = [] if file is not None else [FieldError("file", "Field required")]
+    try:
+        body = _checked(form, values)
+    except Invalid as error:
+        faults[:0] = error.errors
+    if faults:
+        raise Invalid(faults)
+    return {"body": body, "file": file}
+
+
+async def _parts(request: web.Request, limits: Mapping[str, int]) -> dict[str, bytes]:
+    found: dict[str, bytes] = {}
+    async for part in await request.multipart():
+        if not isinstance(part, BodyPartReader) or (name := part.name or "") not in limits:
+            raise invalid("", f"the parts of the body must be named {' and '.join(limits)}")
+        if name in found:
+            raise invalid(name, "stands in the body twice")
+        content = bytearray()
+        while chunk := await part.read_chunk():
+            content += chunk
+            if len(content) > limits[name]:
+                raise Refused(413, f"{name} is over {limits[name]} bytes")
+        found[name] = bytes(content)
+    return found
 
 
 async def _content(request: web.Request) -> bytes:

@@ -12,10 +12,11 @@ from aiohttp import web
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from provisioning import accounts, activity, callers, origin
-from provisioning.api import problem
+from provisioning.api import problem, stream
 from provisioning.api.operation import OPERATIONS, Answer, Call, Handler, Operation
 from provisioning.api.problem import Refused
-from provisioning.api.reading import read_json, read_query, read_text
+from provisioning.api.reading import read_form, read_json, read_query, read_text
+from provisioning.api.stream import Streamed
 from provisioning.callers import Caller
 from provisioning.errors import NotFound, ProvisioningError, invalid
 from provisioning.http import client_address, session_value
@@ -100,7 +101,10 @@ async def _answer(run: _Run) -> web.Response:
     for name, value in run.path.items():
         if name == "id" and not _ID.fullmatch(value):
             raise NotFound("there is no such thing")
-    return _success(run.operation, await _done(run, caller, await _inputs(run)))
+    result = await _done(run, caller, await _inputs(run))
+    if isinstance(result, Streamed):
+        return stream.response(result, run.request.app[DATABASE])
+    return _success(run, result)
 
 
 def _permit(run: _Run, caller: Caller) -> None:
@@ -135,7 +139,7 @@ def _call(run: _Run, caller: Caller, session: AsyncSession) -> Call:
         caller=caller,
         ip=run.ip,
         path=run.path,
-        if_match=run.request.headers.get("If-Match"),
+        headers=run.request.headers,
         event=run.event,
         resource=run.resource,
     )
@@ -190,14 +194,17 @@ async def _inputs(run: _Run) -> dict[str, Any]:
         inputs["query"] = read_query(run.operation.query, run.request)
     if run.operation.accepts is not None:
         inputs["body"] = await read_text(run.operation.accepts, run.request)
-    if run.operation.body is not None:
+    if run.operation.body is not None and run.operation.file_limit is not None:
+        inputs |= await read_form(run.operation.body, run.request, file_limit=run.operation.file_limit)
+    elif run.operation.body is not None:
         inputs["body"] = await read_json(run.operation.body, run.request)
         if run.operation.prepare is not None:
             inputs |= await run.operation.prepare(inputs["body"])
     return inputs
 
 
-def _success(operation: Operation, result: Any) -> web.Response:
+def _success(run: _Run, result: Any) -> web.Response:
+    operation = run.operation
     headers = {"Cache-Control": "no-store"}
     if result is None:
         return web.Response(status=204, headers=headers)
@@ -206,6 +213,8 @@ def _success(operation: Operation, result: Any) -> web.Response:
     assert isinstance(result, Answer)
     if "next_cursor" not in type(result).model_fields:
         headers["ETag"] = result.etag()
+    if operation.conditional and _has(run.request, headers["ETag"]):
+        return web.Response(status=304, headers=headers)
     return web.Response(
         status=operation.status,
         body=result.model_dump_json().encode(),
@@ -213,6 +222,12 @@ def _success(operation: Operation, result: Any) -> web.Response:
         charset="utf-8",
         headers=headers,
     )
+
+
+def _has(request: web.Request, etag: str) -> bool:
+    """Whether the caller says that it has this answer already."""
+    given = ",".join(request.headers.getall("If-None-Match", ()))
+    return etag in {each.strip().removeprefix("W/") for each in given.split(",")} or given.strip() == "*"
 
 
 async def _failed(run: _Run, response: web.Response) -> web.Response:

@@ -14,7 +14,8 @@ from aiohttp import hdrs, web
 
 from provisioning import accounts, callers
 from provisioning.api import problem
-from provisioning.api.run import place
+from provisioning.api.operation import Handler, Paging
+from provisioning.api.run import place, read
 from provisioning.callers import Caller
 from provisioning.errors import ProvisioningError
 from provisioning.http import session_value
@@ -58,6 +59,16 @@ def page(work: Page) -> Callable[[web.Request], Awaitable[web.Response]]:
             return await _error(request, None, 500, "The page could not be made. The fault is ours.")
 
     return handle
+
+
+async def read_all(request: web.Request, caller: Caller, work: Handler) -> list[Any]:
+    """A whole list, of the operation that is declared over `work`."""
+    found = await read(request, caller, work, query=Paging(limit=200))
+    rows = [*found.data]
+    while found.next_cursor:
+        found = await read(request, caller, work, query=Paging(limit=200, cursor=found.next_cursor))
+        rows += found.data
+    return rows
 
 
 async def render(

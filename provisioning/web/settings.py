@@ -9,18 +9,24 @@ from zoneinfo import ZoneInfo
 from aiohttp import web
 
 from provisioning import accounts, devices, fields
-from provisioning.api import account, activity, button_templates, locations, provisioning
+from provisioning.api import (
+    account,
+    activity,
+    audio_clips,
+    button_templates,
+    locations,
+    phone_numbers,
+    provisioning,
+)
 from provisioning.api.activity import ActivityQuery
-from provisioning.api.operation import Paging
 from provisioning.api.run import read
 from provisioning.callers import Caller
 from provisioning.errors import Invalid
 from provisioning.fields import check
 from provisioning.parts import DATABASE, PLATFORM
 from provisioning.web import option_fields
-from provisioning.web.page import page, render
+from provisioning.web.page import page, read_all, render
 
-_ALL: Final = Paging(limit=200)
 TABS: Final = {
     "general": "General",
     "telephony": "Telephony",
@@ -51,20 +57,20 @@ async def _general(request: web.Request, caller: Caller) -> Values:
 async def _telephony(request: web.Request, caller: Caller) -> Values:
     return {
         "telephony": await read(request, caller, account.read_telephony),
-        "numbers": [],
-        "clips": [],
+        "numbers": await read_all(request, caller, phone_numbers.list_),
+        "clips": await read_all(request, caller, audio_clips.list_),
     }
 
 
 async def _locations(request: web.Request, caller: Caller) -> Values:
     return {
-        "locations": await read(request, caller, locations.list_, query=_ALL),
+        "locations": await read_all(request, caller, locations.list_),
         "recipients": await read(request, caller, account.read_recipients),
     }
 
 
 async def _devices(request: web.Request, caller: Caller) -> Values:
-    templates = await read(request, caller, button_templates.list_, query=_ALL)
+    templates = await read_all(request, caller, button_templates.list_)
     state = await read(request, caller, provisioning.read)
     options = await read(request, caller, account.read_options)
     async with request.app[DATABASE].read() as session:

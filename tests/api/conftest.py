@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from aiohttp import FormData
 
 from provisioning import activity, api_keys
 from tests.conftest import House
@@ -41,7 +42,7 @@ class Client:
     ) -> Answer:
         sent = {**({"Authorization": f"Bearer {self.key}"} if self.key else {}), **(headers or {})}
         data: object = body
-        if body is not None and not isinstance(body, str | bytes | io.IOBase):
+        if body is not None and not isinstance(body, str | bytes | io.IOBase | FormData):
             data = json.dumps(body)
             sent.setdefault("Content-Type", "application/json")
         url = f"{self.house.url}/api/v1{path}"
@@ -106,6 +107,17 @@ async def make_account(house: House, text: str) -> Account:
     return Account(
         house, loaded.account_id, str(loaded.provisioning_url), **clients, nobody=Client(house, None)
     )
+
+
+def form(**parts: str | bytes) -> FormData:
+    """A multipart body of these parts, as a browser sends it; bytes are a file's."""
+    made = FormData(default_to_multipart=True)
+    for name, content in parts.items():
+        if isinstance(content, bytes):
+            made.add_field(name, io.BytesIO(content), filename="clip.bin")
+        else:
+            made.add_field(name, content)
+    return made
 
 
 Named = Callable[[str], str]

@@ -37,9 +37,10 @@ async def test_telephony_has_its_defaults_and_the_extension_length_reaches_the_n
     account: Account,
 ) -> None:
     telephony = await account.viewer.get("/account/telephony")
+    numbers = (await account.viewer.get("/phone-numbers")).json["data"]
     assert telephony.json == {
         "extension_length": 4,
-        "default_outbound_number_id": None,
+        "default_outbound_number_id": numbers[-1]["id"],
         "hold_music_clip_id": None,
         "transcription_enabled": True,
         "recording_enabled": True,

@@ -80,6 +80,7 @@ async def test_changes_of_different_fields_at_once_are_all_kept(account: Account
         ("/account/device-options", {"language": "fr"}),
         ("/locations", {"name": "A"}),
         ("/extensions", {"display_name": "A"}),
+        ("/phone-numbers", {"label": "A"}),
         ("/button-templates", {"description": "A"}),
         ("/devices", {"name": "A"}),
         ("/users", {"name": "A"}),

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from provisioning import activity, api_keys
 from provisioning.api.operation import OPERATIONS, Operation
 from provisioning.db import new_id
-from tests.api.conftest import Account, Answer, Client
+from tests.api.conftest import Account, Answer, Client, form
 
 BODIES: Final[Mapping[str, Any]] = {
     "account.update": {"name": "New"},
@@ -26,6 +26,9 @@ BODIES: Final[Mapping[str, Any]] = {
     "location.update": {"name": "Newer"},
     "extension.create": {"number": "4299", "display_name": "New"},
     "extension.update": {"display_name": "Newer"},
+    "phone_number.create": {"number": "+1 212 555 0199"},
+    "phone_number.update": {"label": "Newer"},
+    "audio_clip.create": {"name": "New", "file": b"RIFF\x04\0\0\0WAVE"},
     "button_template.create": {"name": "New"},
     "button_template.update": {"name": "Newer"},
     "button_template.move": {"module": 0, "from": 1, "to": 2},
@@ -35,9 +38,10 @@ BODIES: Final[Mapping[str, Any]] = {
     "user.create": {"email": "new@b.example", "name": "N", "role": "viewer", "password": "a long password"},
     "user.update": {"name": "Newer"},
     "api_key.create": {"name": "new", "role": "viewer"},
+    "fax.admit": {"direction": "inbound", "fax_id": "fax-1"},
 }
+QUERIES: Final = {"switch.caller_id": "?sip_username=4298"}
 INVALID: Final = {"no_such_field": 1}
-IDS: Final = ("location", "extension", "button_template", "device", "user", "api_key")
 named = pytest.mark.parametrize("operation", OPERATIONS, ids=lambda o: f"{o.method} {o.path}")
 sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 
@@ -64,20 +68,32 @@ async def resources(account: Account) -> dict[str, str]:
         made[kind] = (await account.admin.post(path, body)).json["id"]
     buttons = [{"position": 1, "type": "dnd"}, {"position": 2, "type": "conference"}]
     template = await account.admin.post("/button-templates", {"name": "Old", "buttons": buttons})
-    return made | {"button_template": template.json["id"]}
+    number = await account.admin.post("/phone-numbers", {"number": "+12125550198"})
+    clip = await account.admin.post("/audio-clips", form(name="Old", file=b"RIFF\x04\0\0\0WAVE"))
+    music = await account.admin.post("/audio-clips", form(name="Music", file=b"RIFF\x04\0\0\0WAVE"))
+    await account.admin.patch("/account/telephony", {"hold_music_clip_id": music.json["id"]})
+    return made | {
+        "switch": music.json["id"],
+        "button_template": template.json["id"],
+        "phone_number": number.json["id"],
+        "audio_clip": clip.json["id"],
+    }
 
 
 async def call(client: Client, operation: Operation, ids: Mapping[str, str], **changes: Any) -> Answer:
     """Calls the operation so that it succeeds, but for the changes."""
     kind = operation.event.split(".")[0]
-    path = operation.path.replace("{id}", changes.get("id") or ids.get(kind, "")).replace(
-        "{file}", "805ec0aabb00.cfg"
-    )
+    path = operation.path.replace("{id}", changes.get("id") or ids.get(kind, ""))
+    path = path.replace("{file}", "805ec0aabb00.cfg").replace("{sip_username}", "4298")
     body = changes.get("body", BODIES.get(operation.event))
     headers = dict(changes.get("headers") or {})
+    if operation.file_limit is not None and isinstance(body, Mapping):
+        body = form(**body)
     if operation.accepts:
         headers["Content-Type"] = operation.accepts
-    return await client(operation.method, path + changes.get("query", ""), body, headers)
+    return await client(
+        operation.method, path + changes.get("query", QUERIES.get(operation.event, "")), body, headers
+    )
 
 
 async def entered(account: Account, since: int, account_id: str | None = None) -> list[tuple[str, str]]:
@@ -107,22 +123,31 @@ async def test_each_end_of_an_operation_is_entered_once(account: Account, operat
         await ends("failure", 404, id=new_id("loc"))
         await ends("failure", 404, id="junk")
     if operation.body is not None:
+        await ends("failure", 415, body="a=b", headers={"Content-Type": "application/x-www-form-urlencoded"})
+    if operation.body is not None and operation.file_limit is None:
         await ends("failure", 422, body=INVALID)
         await ends("failure", 422, body="{not json", headers={"Content-Type": "application/json"})
-        await ends("failure", 415, body="a=b", headers={"Content-Type": "application/x-www-form-urlencoded"})
         await ends(
             "failure",
             413,
             body=io.BytesIO(b"x" * (3 * 1024 * 1024)),
             headers={"Content-Type": "application/json"},
         )
+    if operation.file_limit is not None:
+        for bad in ({}, {"name": "New"}, {"no_such_field": "1"}, {"name": "New", "file": b"no audio"}):
+            await ends("failure", 422, body=bad)
+        await ends("failure", 422, body="not a form", headers={"Content-Type": "multipart/form-data"})
+        too_large = b"RIFF\x04\0\0\0WAVE" + bytes(operation.file_limit)
+        await ends("failure", 413, body={"name": "New", "file": too_large})
+    if operation.streams:
+        await ends("failure", 416, headers={"Range": "bytes=99-"})
     if operation.accepts is not None:
         await ends("failure", 422, body="no,such,columns\n")
     if operation.query is not None:
         await ends("failure", 422, query="?no_such_field=1")
     if operation.method in {"PATCH", "PUT", "DELETE"} and operation.event != "admin_password.update":
         await ends("failure", 412, headers={"If-Match": '"of another version"'})
-    await ends("success", operation.status if operation.answer or operation.produces else 204)
+    await ends("success", operation.succeeds)
 
     everybody = len(await account.entries(""))
     for key in (None, "ppk_" + "x" * 43):
@@ -161,7 +186,10 @@ async def test_a_client_that_goes_away_leaves_one_entry(account: Account, operat
     kind = operation.event.split(".")[0]
     path = operation.path.replace("{id}", ids.get(kind, ""))
     body = BODIES.get(operation.event)
-    text = json.dumps(body).encode()
+    text, content_type = json.dumps(body, default=repr).encode(), "application/json"
+    if operation.file_limit is not None:
+        payload = form(**BODIES[operation.event])()
+        text, content_type = await payload.as_bytes(), payload.content_type
     for length, outcomes in ((len(text), {"success", "failure"}), (len(text) + 10, {"failure"})):
         since = len(await account.entries())
         port = int(account.house.url.rpartition(":")[2])
@@ -169,7 +197,7 @@ async def test_a_client_that_goes_away_leaves_one_entry(account: Account, operat
         head = (
             f"{operation.method} /api/v1{path} HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\n"
             f"Authorization: Bearer {account.admin.key}\r\n"
-            f"Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n"
+            f"Content-Type: {content_type}\r\nContent-Length: {length}\r\n\r\n"
         )
         writer.write(head.encode())
         await reader.readline()  # "100 Continue": the server is at it
@@ -201,10 +229,15 @@ async def test_each_conflict_is_entered_once_as_a_failure(account: Account) -> N
     async def first(path: str) -> str:
         return f"{path}/{(await account.admin.get(path)).json['data'][-1]['id']}"
 
+    file = form(name="Hold music", file=b"OggS")
+    clip = (await account.admin.post("/audio-clips", file)).json["id"]
+    await account.admin.patch("/account/telephony", {"hold_music_clip_id": clip})
     for method, path, event in (
         ("POST", "/account/provisioning/generate", "token.generate"),
         ("DELETE", await first("/locations"), "location.delete"),
         ("DELETE", await first("/extensions"), "extension.delete"),
+        ("DELETE", await first("/phone-numbers"), "phone_number.delete"),
+        ("DELETE", f"/audio-clips/{clip}", "audio_clip.delete"),
         ("DELETE", await first("/button-templates"), "button_template.delete"),
         ("DELETE", await first("/users"), "user.delete"),
         ("PATCH", await first("/users"), "user.update"),

@@ -283,8 +283,9 @@ class TestDevices:
         out = await account.viewer.get("/devices/export")
         assert out.headers["Content-Type"] == "text/csv; charset=utf-8"
         lines = out.text.splitlines()
-        assert lines[0] == "mac,vendor,model,expansion,name,location,lines,button_template"
-        assert lines[1] == '805ec0102001,yealink,T54W,,"Front desk, Portland",Portland,4201 4202,Reception'
+        assert lines[0] == "mac,vendor,model,expansion,name,location,lines,button_template,outbound_number"
+        assert lines[1] == '805ec0102001,yealink,T54W,,"Front desk, Portland",Portland,4201 4202,Reception,'
+        assert lines[8] == "64167f102008,polycom,Trio 8800,,Conference room,Portland,4207,,+12125550102"
         csv = {"Content-Type": "text/csv"}
         again = await account.technician.post("/devices/import", out.text, csv)
         assert again.json == {"created": 0, "updated": 8}
@@ -295,7 +296,7 @@ class TestDevices:
             "updated": 1,
         }
         assert (
-            '805ec0102001,yealink,T57W,,"Front desk, Portland",Portland,4201,Reception'
+            '805ec0102001,yealink,T57W,,"Front desk, Portland",Portland,4201,Reception,'
             in (await account.viewer.get("/devices/export")).text
         )
 

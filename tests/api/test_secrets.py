@@ -20,6 +20,7 @@ SHOWS: Final = {
     "admin_password.update",
     "extension.reveal",
     "api_key.create",
+    "switch.directory",
 }
 PASSWORDS: Final = ("Kq7vTz2mWx94LpRd", "739204816355", "a long password")
 
@@ -39,6 +40,7 @@ async def test_no_secret_is_found_where_it_does_not_belong(account: Account) -> 
                 {"id": "junk"},
                 {"body": {"no": PASSWORDS[0]}},
                 {"query": f"?q={PASSWORDS[0]}"},
+                {"query": "?realm=sip.example"},
             ):
                 answer = await call(client, operation, ids, **changes)
                 assert answer.status < 500
@@ -71,5 +73,5 @@ async def test_no_secret_is_found_where_it_does_not_belong(account: Account) -> 
 
 def collected(told: dict[str, object]) -> set[str]:
     """The secrets of an answer that shows some."""
-    names = ("token", "admin_password", "sip_password", "key")
+    names = ("token", "admin_password", "sip_password", "key", "password", "ha1")
     return {str(told[name]) for name in names if told.get(name)}

@@ -6,7 +6,7 @@ from datetime import datetime
 from zoneinfo import ZoneInfo
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, Request, Route, expect
+from playwright.sync_api import Browser, BrowserContext, Dialog, Page, Request, Route, expect
 
 from tests.browser.conftest import PASSWORD, Account, log_in, watched
 from tests.test_cli import Shell
@@ -172,11 +172,20 @@ class TestTexts:
     def test_leaving_with_unsaved_text_warns(self, page: Page) -> None:
         page.get_by_label("Name", exact=True).fill("Other")
         asked: list[str] = []
-        page.once("dialog", lambda dialog: (asked.append(dialog.message), dialog.dismiss()))
+
+        def stay(dialog: Dialog) -> None:
+            asked.append(dialog.message)
+            dialog.dismiss()
+
+        def leave(dialog: Dialog) -> None:
+            asked.append(dialog.type)
+            dialog.accept()
+
+        page.once("dialog", stay)
         page.get_by_role("tab", name="Telephony").click()
         assert asked == ["What you changed is not saved. Leave without saving?"]
         expect(page.get_by_label("Name", exact=True)).to_have_value("Other")
-        page.once("dialog", lambda dialog: (asked.append(dialog.type), dialog.accept()))
+        page.once("dialog", leave)
         page.goto("/settings?tab=devices")
         assert asked[1] == "beforeunload"
 
