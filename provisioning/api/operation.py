@@ -19,6 +19,7 @@ from provisioning.fields import Input
 from provisioning.vault import Vault
 
 ADMIN: Final = frozenset({"admin"})
+SWITCH: Final = frozenset({"admin", "switch"})
 TECHNICIAN: Final = frozenset({"admin", "technician"})
 READER: Final = frozenset({"admin", "technician", "viewer"})
 
@@ -36,7 +37,10 @@ class Answer(pydantic.BaseModel):
 
 @dataclass(slots=True)
 class Call:
-    """One call of an operation: who calls, in which transaction, and what the activity entry is to say."""
+    """One call of an operation: who calls, in which transaction, and what the activity entry is to say.
+
+    `has_relay` is whether mails can leave; `mails` is set where some are to leave once it is committed.
+    """
 
     session: AsyncSession
     vault: Vault
@@ -47,7 +51,9 @@ class Call:
     if_match: str | None
     event: str
     resource: str
+    has_relay: bool
     detail: dict[str, Any] = field(default_factory=dict)
+    mails: bool = False
 
     @property
     def account_id(self) -> str:

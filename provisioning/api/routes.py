@@ -10,6 +10,7 @@ from provisioning.api import (  # noqa: F401  (the modules declare their operati
     api_keys,
     button_templates,
     devices,
+    emergency_calls,
     extensions,
     locations,
     models,
