@@ -127,12 +127,12 @@ async def last_tests(
 ) -> Mapping[str, tuple[EmergencyCall, list[Delivery]]]:
     """The last test call that came, or may have come, from each location, and whom it reached."""
     newest = (
-        sa.select(PlaceRow.location_id, sa.func.max(Row.id))
+        sa.select(PlaceRow.location_id, sa.func.max(Row.id).label("newest"))
         .join(Row, Row.id == PlaceRow.emergency_call_id)
         .where(Row.account_id == account_id, Row.dialed == TEST, PlaceRow.location_id.in_(location_ids))
         .group_by(PlaceRow.location_id)
     )
-    last: dict[str, str] = dict((await session.execute(newest)).tuples().all())
+    last = {row.location_id: row.newest for row in await session.execute(newest)}
     rows = await session.scalars(sa.select(Row).where(Row.id.in_(set(last.values()))))
     calls = {row.id: _call(row) for row in rows}
     mails = await outbox.deliveries(session, set(last.values()), now())

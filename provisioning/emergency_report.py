@@ -30,10 +30,9 @@ def _digits(text: str) -> str:
 
 
 def _utc(value: datetime) -> datetime:
-    try:
-        return value.astimezone(UTC)
-    except OverflowError:
-        raise ValueError("must be a time that a calendar has") from None
+    if not 1 < value.year < 9999:  # beyond, no zone can tell the time
+        raise ValueError("must be a time of our calendar")
+    return value.astimezone(UTC)
 
 
 _Line = Annotated[str, AfterValidator(one_line), Field(min_length=1, max_length=255)]

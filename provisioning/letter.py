@@ -62,6 +62,7 @@ class Letters:
     def _body(self, template: str, call: EmergencyCall) -> str:
         told: dict[str, Any] = {"call": call, "report": call.report, "scene": call.scene}
         told |= {"subject": subject(call), "local_time": _local_time(call), "utc": utc, "address": address}
+        told["mac"] = lambda digits: ":".join(re.findall("..", digits))
         try:
             return self._templates.get_template(template).render(told)
         except Exception as error:
@@ -108,7 +109,10 @@ def _local_time(call: EmergencyCall) -> Callable[[datetime, Place | None], str]:
     def local_time(at: datetime, place: Place | None) -> str:
         """As the clocks at the place show it, with the zone's name and offset."""
         zone = (place and place.timezone) or call.scene.timezone
-        there = at.astimezone(ZoneInfo(zone))
+        try:
+            there = at.astimezone(ZoneInfo(zone))
+        except (KeyError, ValueError):
+            return f"no clock is known for the zone {zone}"
         day = f"{there:%A, %B} {there.day}, {there:%Y, %H:%M:%S %Z}"
         return f"{day} (UTC{there.isoformat()[-6:]}, {zone})"
 

@@ -142,7 +142,7 @@ async def put_off(
             state="waiting" if until else "failed",
             next_attempt_at=until,
             failures=Row.failures + 1,
-            unclear=Row.unclear + unclear,
+            unclear=Row.unclear + int(unclear),
             last_error=why,
         )
     )

@@ -35,6 +35,7 @@ BODIES: Final[Mapping[str, Any]] = {
     "user.create": {"email": "new@b.example", "name": "N", "role": "viewer", "password": "a long password"},
     "user.update": {"name": "Newer"},
     "api_key.create": {"name": "new", "role": "viewer"},
+    "emergency_call.report": {"call_id": "c1", "dialed": "933", "sip_username": "4201"},
 }
 INVALID: Final = {"no_such_field": 1}
 IDS: Final = ("location", "extension", "button_template", "device", "user", "api_key")
