@@ -53,8 +53,8 @@ class Received:
 
 @dataclass
 class MailRelay:
-    """`fault` says what is to happen to a recipient's mail; "" is asked for at the greeting. `on_step` is
-    told of each step. What hangs does so until `release`."""
+    """`fault` says what is to happen to an attempt: it is asked at the greeting, for "", and once when it is
+    told the recipient. `on_step` is told of each step. What hangs does so until the relay ends."""
 
     port: int = 0
     fault: Callable[[str], Fault | None] = lambda recipient: None
@@ -151,41 +151,42 @@ class _Server(SMTP):
 class _Handler:
     def __init__(self, relay: MailRelay) -> None:
         self._relay = relay
+        self._fault: Fault | None = None
 
     async def handle_EHLO(
         self, server: SMTP, session: Session, _envelope: Envelope, hostname: str, responses: list[str]
     ) -> list[str]:
         session.host_name = hostname
         await self._relay.step("greeting", "")
-        await self._suffer(server, "", "greeting")
+        await self._suffer(server, self._relay.fault(""), "greeting")
         return responses
 
     async def handle_RCPT(
         self, server: SMTP, _session: Session, envelope: Envelope, address: str, _options: list[str]
     ) -> str:
         await self._relay.step("recipient", address)
-        if await self._suffer(server, address, "recipient"):
+        self._fault = self._relay.fault(address)
+        if await self._suffer(server, self._fault, "recipient"):
             return "451 4.7.1 <tell nobody> try again later"
         envelope.rcpt_tos.append(address)
         return "250 OK"
 
     async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:
         (recipient,) = envelope.rcpt_tos
-        if await self._suffer(server, recipient, "data"):
+        if await self._suffer(server, self._fault, "data"):
             return "554 5.7.1 it looks like spam"
         login = session.auth_data if session.authenticated else None
         content = cast(bytes, envelope.original_content)
         encrypted = session.ssl is not None or self._relay.implicit
         sender = envelope.mail_from or ""
         self._relay.received.append(Received(sender, recipient, content, encrypted, login))
-        await self._relay.step("taken", recipient)
-        if self._relay.fault(recipient) == "drop_after_data":
+        await self._relay.step("taken" if self._fault != "drop_after_data" else "dropped", recipient)
+        if self._fault == "drop_after_data":
             cast(asyncio.Transport, server.transport).abort()
         return "250 OK"
 
-    async def _suffer(self, server: SMTP, recipient: str, step: str) -> bool:
+    async def _suffer(self, server: SMTP, fault: Fault | None, step: str) -> bool:
         """Whether the fault of this step is to refuse."""
-        fault = self._relay.fault(recipient)
         if fault == f"hang_at_{step}":
             await self._relay.hang()
         if fault in (f"drop_at_{step}", f"hang_at_{step}"):

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -212,6 +212,7 @@ async def test_names_that_would_be_headers_stay_words(account: Account, relay: M
 TEXTS = st.text(st.characters(codec="utf-8"), min_size=1, max_size=100)
 
 
+@settings(deadline=None)
 @given(name=TEXTS, site=TEXTS, number=TEXTS)
 def test_no_text_makes_a_header_or_breaks_the_mail(name: str, site: str, number: str) -> None:
     mail = written(call(place(site), caller=name, caller_number=number, call_id=number))
@@ -226,6 +227,7 @@ def test_no_text_makes_a_header_or_breaks_the_mail(name: str, site: str, number:
     assert mail.text.count("Account:") >= 1
 
 
+@settings(deadline=None)
 @given(local=st.from_regex(r"[^@\s\"<>(),:;\\\[\]\x00-\x1f\x7f-\x9f]{1,64}", fullmatch=True))
 def test_every_address_that_may_be_set_can_be_written_to(local: str) -> None:
 

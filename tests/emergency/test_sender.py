@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import ssl
+from collections import defaultdict
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import timedelta
@@ -25,29 +26,10 @@ from tests.mail_relay import Fault, MailRelay
 sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 
 
-def first(*faults: Fault | None) -> Callable[[str], Fault | None]:
-    """Each recipient's first attempts meet these, later ones nothing. Asked once for an attempt at its
-    recipient and once at its data."""
-    met: dict[str, int] = {}
-    fault_of: dict[str, Fault | None] = {}
-
-    def fault(recipient: str) -> Fault | None:
-        if not recipient:
-            return None
-        return fault_of.get(recipient)
-
-    def on_step(step: str, recipient: str) -> None:
-        if step == "recipient":
-            met[recipient] = met.get(recipient, 0) + 1
-            fault_of[recipient] = faults[met[recipient] - 1] if met[recipient] <= len(faults) else None
-
-    fault.on_step = on_step  # type: ignore[attr-defined]
-    return fault
-
-
-def suffer(relay: MailRelay, *faults: Fault | None) -> None:
-    relay.fault = first(*faults)
-    relay.on_step = relay.fault.on_step  # type: ignore[attr-defined]
+def suffer(relay: MailRelay, *faults: Fault) -> None:
+    """Each recipient's first attempts meet these, later ones nothing."""
+    left: defaultdict[str, list[Fault]] = defaultdict(lambda: list(faults))
+    relay.fault = lambda recipient: left[recipient].pop(0) if recipient and left[recipient] else None
 
 
 async def until(true: Callable[[], Awaitable[bool]]) -> None:
