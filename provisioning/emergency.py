@@ -1,7 +1,7 @@
 """Emergency calls: each 911 or 933 that the switch reports, whom it is told, and how far that has come."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -88,8 +88,8 @@ async def report(
 
     Calls of one account follow each other (`accounts.lock`). `relay` is whether mails can leave at all.
     """
-    if known := await session.scalar(_rows(account_id).where(Row.call_id == form.call_id)):
-        call = _call(known)
+    if known := await session.scalar(_of(account_id).where(Row.call_id == form.call_id)):
+        call = call_of(known)
         if dict(call.report) != dict(form):
             _log.critical("the call id %s of emergency call %s came again for another", form.call_id, call.id)
         return call, False
@@ -107,19 +107,24 @@ async def report(
     outbox.add(session, row.id, recipients, urgent=urgent, at=row.reported_at)
     if not recipients:
         _log.critical("emergency call %s (%s): no recipient is set, nobody is told", row.id, form.dialed)
-    return _call(row), True
+    return call_of(row), True
 
 
 async def page(
     session: AsyncSession, account_id: str, *, limit: int, cursor: str | None
 ) -> tuple[list[EmergencyCall], str | None]:
-    rows, following = await db.page(session, _rows(account_id), limit=limit, cursor=cursor)
-    return [_call(row) for row in rows], following
+    found, following = await db.page(session, _of(account_id), limit=limit, cursor=cursor)
+    return [call_of(row) for row in found], following
 
 
-async def get(session: AsyncSession, emergency_call_id: str) -> EmergencyCall:
-    """A call of any account."""
-    return _call(await session.get_one(Row, emergency_call_id))
+async def rows(session: AsyncSession, ids: Collection[str]) -> Mapping[str, Row]:
+    """Calls of any account, not yet read: `call_of` raises where a row is damaged, for that call alone."""
+    return {row.id: row for row in await session.scalars(sa.select(Row).where(Row.id.in_(ids)))}
+
+
+def call_of(row: Row) -> EmergencyCall:
+    told = EmergencyReport.model_construct(**{n: getattr(row, n) for n in EmergencyReport.model_fields})
+    return EmergencyCall(row.id, told, row.reported_at, Scene.model_validate(row.scene), tuple(row.warnings))
 
 
 async def last_tests(
@@ -133,10 +138,9 @@ async def last_tests(
         .group_by(PlaceRow.location_id)
     )
     last = {row.location_id: row.newest for row in await session.execute(newest)}
-    rows = await session.scalars(sa.select(Row).where(Row.id.in_(set(last.values()))))
-    calls = {row.id: _call(row) for row in rows}
+    found = await rows(session, set(last.values()))
     mails = await outbox.deliveries(session, set(last.values()), now())
-    return {location: (calls[call], mails[call]) for location, call in last.items()}
+    return {location: (call_of(found[call]), mails[call]) for location, call in last.items()}
 
 
 async def undelivered(session: AsyncSession, account_id: str) -> int:
@@ -150,10 +154,5 @@ def _without(relay: bool) -> Sequence[str]:
     return () if relay else (outbox.NO_RELAY,)
 
 
-def _rows(account_id: str) -> sa.Select[Row]:
+def _of(account_id: str) -> sa.Select[Row]:
     return sa.select(Row).where(Row.account_id == account_id)
-
-
-def _call(row: Row) -> EmergencyCall:
-    told = EmergencyReport.model_construct(**{n: getattr(row, n) for n in EmergencyReport.model_fields})
-    return EmergencyCall(row.id, told, row.reported_at, Scene.model_validate(row.scene), tuple(row.warnings))

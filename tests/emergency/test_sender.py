@@ -241,7 +241,7 @@ async def test_what_a_dead_servers_claim_says_later_is_believed_only_when_it_is_
         slow, other = await outbox.claim(session, lapsed, fresh=8, again=8, at=now())
         await outbox.claim(session, QUICK, fresh=8, again=8, at=now())
         await outbox.put_off(session, slow, until=None, why="too late", unclear=False)
-        await outbox.delivered(session, other, at=now())
+        await outbox.delivered(session, {other.id: now()})
     (call,) = await calls(account)
     assert sorted((m["state"], m["last_error"]) for m in call["mails"]) == [
         ("delivered", None),
