@@ -6,14 +6,17 @@ from collections.abc import AsyncIterator
 import sqlalchemy as sa
 from aiohttp import web, web_protocol
 
-from provisioning import boot, tls
+from provisioning import boot, metrics, tls
 from provisioning.api import routes
 from provisioning.boot_log import BootLog
 from provisioning.config import Config
 from provisioning.db import Database
-from provisioning.parts import BOOT_LOG, CONFIG, DATABASE, PLATFORM, VAULT, VENDORS
+from provisioning.letter import Letters
+from provisioning.parts import BOOT_LOG, CONFIG, DATABASE, PLATFORM, SENDER, VAULT, VENDORS
 from provisioning.phones.options import platform
 from provisioning.phones.vendor import load_vendors
+from provisioning.schedule import Schedule
+from provisioning.sender import Sender
 from provisioning.vault import open_vault
 from provisioning.web import routes as pages
 
@@ -34,7 +37,7 @@ def _plain_error(
 web_protocol.RequestHandler.handle_error = _plain_error  # type: ignore[method-assign,assignment]
 
 
-def make_app(config: Config) -> web.Application:
+def make_app(config: Config, *, schedule: Schedule | None = None) -> web.Application:
     app = web.Application(client_max_size=2 * 1024 * 1024)  # of a body for the API; phones have their own
     app[CONFIG] = config
     app[VENDORS] = load_vendors(config.templates)
@@ -42,13 +45,17 @@ def make_app(config: Config) -> web.Application:
     app[VAULT] = open_vault(config.key_file)
     app[DATABASE] = Database(config.database_url)
     app[BOOT_LOG] = BootLog(app[DATABASE])
+    letters = Letters(config.mail_sender, config.templates)
+    app[SENDER] = Sender(app[DATABASE], config.relays, letters, schedule or Schedule())
     app.cleanup_ctx.append(_database)
     app.cleanup_ctx.append(_boot_log)  # after the database, so that it ends before it
+    app.cleanup_ctx.append(_sender)
     app.on_response_prepare.append(_no_server_header)
     boot.add_routes(app.router)
     routes.add_routes(app.router)
     pages.add_routes(app.router)
     app.router.add_get("/health", health)
+    app.router.add_get("/metrics", metrics.answer)
     return app
 
 
@@ -85,6 +92,11 @@ async def _database(app: web.Application) -> AsyncIterator[None]:
 
 async def _boot_log(app: web.Application) -> AsyncIterator[None]:
     async with app[BOOT_LOG].running():
+        yield
+
+
+async def _sender(app: web.Application) -> AsyncIterator[None]:
+    async with app[SENDER].running():
         yield
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from provisioning.errors import invalid
+from provisioning.relay import Relay, relays
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -23,9 +24,21 @@ class Config:
     tls_cert: Path | None = None
     tls_key: Path | None = None
     templates: Path | None = None
+    relays: tuple[Relay, ...] = ()
+    mail_from: str = ""
     trusted_proxies: tuple[Network, ...] = ()
     log_level: str = "INFO"
     platform_options: Mapping[str, object] = field(default_factory=dict)
+
+    @property
+    def mail_sender(self) -> str:
+        """The address that our mails come from."""
+        host = urlsplit(self.base_url).hostname or "localhost"
+        try:
+            ip = ipaddress.ip_address(host)
+        except ValueError:
+            return self.mail_from or f"provisioning@{host}"
+        return self.mail_from or f"provisioning@[{'IPv6:' if ip.version == 6 else ''}{host}]"
 
 
 def from_environment(environ: Mapping[str, str]) -> Config:
@@ -51,6 +64,8 @@ def from_environment(environ: Mapping[str, str]) -> Config:
         tls_cert=cert,
         tls_key=key,
         templates=_there("PROVISIONING_TEMPLATES", path("TEMPLATES")),
+        relays=relays(value("SMTP_URL", "")),
+        mail_from=_mail_from(value("MAIL_FROM", "")),
         trusted_proxies=tuple(_networks(value("TRUSTED_PROXIES", ""))),
         log_level=level,
         platform_options=_platform(
@@ -70,6 +85,12 @@ def _base_url(url: str) -> str:
     if not good or not re.fullmatch(r"[!-~]+", url) or re.search(r"[%?#\"'<>]", url):
         raise invalid("PROVISIONING_BASE_URL", "must be http://… or https://… without query or escapes")
     return url
+
+
+def _mail_from(address: str) -> str:
+    if address and not re.fullmatch(r"[A-Za-z0-9._%+'=-]{1,64}@[A-Za-z0-9.-]{1,189}", address):
+        raise invalid("PROVISIONING_MAIL_FROM", "must be an email address, such as alerts@example.com")
+    return address
 
 
 def _there(name: str, path: Path | None) -> Path | None:

@@ -10,12 +10,14 @@ from provisioning.config import Config
 from provisioning.db import Database
 from provisioning.devices import Rendering, Vendors
 from provisioning.phones.options import Options
+from provisioning.sender import Sender
 from provisioning.vault import Vault
 
 CONFIG: Final = web.AppKey("config", Config)
 DATABASE: Final = web.AppKey("database", Database)
 VAULT: Final = web.AppKey("vault", Vault)
 BOOT_LOG: Final = web.AppKey("boot_log", BootLog)
+SENDER: Final = web.AppKey("sender", Sender)
 VENDORS: Final = web.AppKey[Vendors]("vendors")
 PLATFORM: Final = web.AppKey("platform", Options)
 

@@ -19,10 +19,12 @@ from provisioning.config import Config
 from provisioning.db import Database, new_id
 from provisioning.devices import Rendering
 from provisioning.load import Loaded, load
-from provisioning.parts import BOOT_LOG, DATABASE, VAULT, VENDORS
+from provisioning.parts import BOOT_LOG, DATABASE, SENDER, VAULT, VENDORS
 from provisioning.phones.options import Options
 from provisioning.phones.vendor import Vendor, load_vendors
 from provisioning.samples import account_file
+from provisioning.schedule import Schedule
+from provisioning.sender import Sender
 from provisioning.vault import Vault, open_vault
 
 Today = date(2026, 11, 24)
@@ -115,6 +117,7 @@ class House:
     vault: Vault
     rendering: Rendering
     log: boot_log.BootLog
+    sender: Sender
     http: aiohttp.ClientSession
 
     async def load(self, text: str) -> Loaded:
@@ -137,18 +140,18 @@ async def start_house(database_url: str, tmp_path: Path) -> AsyncIterator[StartH
     servers: list[TestServer] = []
     clients: list[aiohttp.ClientSession] = []
 
-    async def start(**changes: object) -> House:
+    async def start(*, schedule: Schedule | None = None, **changes: object) -> House:
         port = unused_port()
         url = f"http://127.0.0.1:{port}"
         config = Config(database_url=database_url, base_url=url, key_file=tmp_path / "keys.json")
-        app = make_app(replace(config, **changes))  # type: ignore[arg-type]
+        app = make_app(replace(config, **changes), schedule=schedule)  # type: ignore[arg-type]
         server = TestServer(app, port=port)
         await server.start_server(access_log=None)
         servers.append(server)
         http = aiohttp.ClientSession(auto_decompress=False)
         clients.append(http)
         rendering = Rendering(app[VENDORS], Options(), url, Today)
-        return House(url, app[DATABASE], app[VAULT], rendering, app[BOOT_LOG], http)
+        return House(url, app[DATABASE], app[VAULT], rendering, app[BOOT_LOG], app[SENDER], http)
 
     yield start
     for client in clients:

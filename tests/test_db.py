@@ -1,8 +1,12 @@
 """The database: one schema on both, reads that cannot write, writes that are one transaction."""
 
 import asyncio
+from datetime import UTC, datetime
+from importlib import resources
 
 import alembic.autogenerate
+import alembic.command
+import alembic.config
 import alembic.migration
 import pytest
 import sqlalchemy as sa
@@ -14,9 +18,14 @@ from provisioning import (
     activity,
     api_keys,
     boot_log,
+    clips,
     devices,
+    emergency,
+    extensions,
     faxes,
     login_limits,
+    numbers,
+    outbox,
     sessions,
     sightings,
     uploads,
@@ -33,9 +42,13 @@ TABLES = (
     api_keys,
     boot_log,
     button_templates.library,
+    clips,
     devices,
+    emergency,
     faxes,
     login_limits,
+    numbers,
+    outbox,
     sessions,
     sightings,
     tokens,
@@ -54,6 +67,67 @@ async def test_the_migrations_make_the_schema_that_the_code_expects(empty_url: s
 
     async with database.read() as session:
         assert await (await session.connection()).run_sync(differences) == []
+    await database.close()
+
+
+async def test_what_an_account_held_before_it_could_have_numbers_is_carried_over(empty_url: str) -> None:
+    database = Database(empty_url)
+    account: dict[str, object] = {
+        "id": "acc_1",
+        "name": "Acme",
+        "email": "ann@acme.example",
+        "timezone": "UTC",
+        "extension_length": 4,
+        "transcription_enabled": True,
+        "recording_enabled": False,
+        "parking_timeout_minutes": 9,
+        "options": {"language": "fr"},
+        "emergency_recipients": [],
+        "admin_password": b"sealed",
+        "revision": 7,
+    }
+    extension: dict[str, object] = {
+        "id": "ext_1",
+        "account_id": "acc_1",
+        "number": "4201",
+        "display_name": "Ann",
+        "sip_username": "4201",
+        "sip_password": b"sealed",
+        "voicemail_enabled": True,
+    }
+    device: dict[str, object] = {
+        "id": "dev_1",
+        "account_id": "acc_1",
+        "mac": "805ec0aabbcc",
+        "vendor": "yealink",
+        "model": "T46S",
+        "name": "",
+        "button_overrides": [],
+        "options": {},
+    }
+    rows = {"accounts": account, "extensions": extension, "devices": device}
+
+    def before(connection: sa.Connection) -> None:
+        config = alembic.config.Config()
+        config.set_main_option("script_location", str(resources.files("provisioning") / "migrations"))
+        config.attributes["connection"] = connection
+        alembic.command.upgrade(config, "0003")
+        tables = sa.MetaData()
+        tables.reflect(connection)
+        for name, row in rows.items():
+            made = datetime(2026, 11, 24, tzinfo=UTC)
+            connection.execute(sa.insert(tables.tables[name]).values(**row, created_at=made))
+
+    async with database.write() as session:
+        await (await session.connection()).run_sync(before)
+    await database.migrate()
+    async with database.read() as session:
+        for table in (accounts.Row, extensions.Row, devices.Row):
+            (found,) = await session.scalars(sa.select(table))
+            row = rows[table.__tablename__]
+            assert {name: getattr(found, name) for name in row} == row
+        told = (await accounts.get(session, "acc_1")).telephony
+    assert (told.default_outbound_number_id, told.parking_timeout_minutes) == (None, 9)
     await database.close()
 
 

@@ -6,7 +6,8 @@ import pytest
 import sqlalchemy as sa
 
 import tokens
-from provisioning import accounts, activity, devices, extensions, locations
+from provisioning import accounts, activity, clips, devices, extensions, locations, numbers
+from provisioning.clips import ClipForm
 from provisioning.errors import Invalid
 from tests.conftest import House
 
@@ -45,9 +46,8 @@ async def count(house: House, *tables: type) -> list[int]:
 async def faults(house: House, text: str) -> Sequence[str]:
     with pytest.raises(Invalid) as refused:
         await house.load(text)
-    assert (
-        await count(house, accounts.Row, locations.Row, extensions.Row, devices.Row, activity.Row) == [0] * 5
-    )
+    tables = (accounts.Row, numbers.Row, locations.Row, extensions.Row, devices.Row, activity.Row)
+    assert await count(house, *tables) == [0] * 6
     return [str(error) for error in refused.value.errors]
 
 
@@ -61,8 +61,8 @@ async def test_it_works(house: House) -> None:
 
 async def test_the_sample_account_loads_whole(house: House, sample: str) -> None:
     await house.load(sample)
-    rows = (accounts.Row, locations.Row, extensions.Row, devices.Row)
-    assert await count(house, *rows) == [1, 2, 10, 8]
+    rows = (accounts.Row, numbers.Row, locations.Row, extensions.Row, devices.Row)
+    assert await count(house, *rows) == [1, 3, 2, 10, 8]
 
 
 @pytest.mark.parametrize(
@@ -125,6 +125,42 @@ async def test_the_sample_account_loads_whole(house: House, sample: str) -> None
         ('sip_server = "sip', 'sip_port = 0\nsip_server = "sip', "line 6: options.sip_port: "),
         ("model = ", "modell = ", "line 19: devices[0].model: Field required"),
         ('name = "Acme"', "name = Acme", "Invalid value (at line 2, column 8)"),
+        (
+            "[options]",
+            '[telephony]\ndefault_outbound_number = "+12125550100"\n[options]',
+            "line 6: telephony.default_outbound_number: the account has no such phone number",
+        ),
+        (
+            'display_name = "Ann"',
+            'display_name = "Ann"\noutbound_number = "+12125550100"',
+            "line 11: extensions[0].outbound_number: the account has no such phone number",
+        ),
+        (
+            'model = "T54W"',
+            'model = "T54W"\noutbound_number = "+12125550100"',
+            "line 22: devices[0].outbound_number: the account has no such phone number",
+        ),
+        (
+            'model = "T54W"',
+            'model = "T54W"\noutbound_number = "2125550100"',
+            "line 22: devices[0].outbound_number: must be + and the country code",
+        ),
+        (
+            "[options]",
+            '[[phone_numbers]]\nlabel = "Main"\nnumber = "+1 212"\n[options]',
+            "line 7: phone_numbers[0].number: has too few or too many digits",
+        ),
+        (
+            "[options]",
+            '[[phone_numbers]]\nnumber = "+12125550100"\nfax_recipients = ["x"]\n[options]',
+            "line 7: phone_numbers[0].fax_recipients[0]: must be an email address",
+        ),
+        (
+            "[options]",
+            '[[phone_numbers]]\nnumber = "+12125550100"\n'
+            '[[phone_numbers]]\nnumber = "+1 212-555-0100"\n[options]',
+            "line 8: phone_numbers[1].number: is that of phone_numbers[0] already",
+        ),
     ],
 )
 async def test_a_fault_is_named_with_its_line_and_nothing_is_loaded(
@@ -264,6 +300,45 @@ async def test_a_section_that_the_file_lacks_stays_as_it_was(house: House, sampl
     assert account.telephony.parking_timeout_minutes == 9
     assert account.options.sip_server == "sip.harbourlane.example"
     assert account.emergency_recipients.emails == ["safety@harbourlane.example"]
+
+
+async def test_numbers_are_made_updated_and_referred_to_as_they_are_written(house: House) -> None:
+    text = (
+        ACCOUNT.replace("[options]", '[telephony]\ndefault_outbound_number = "+1 212-555-0100"\n[options]')
+        .replace('display_name = "Ann"', 'display_name = "Ann"\noutbound_number = "+1 (212) 555-0101"')
+        .replace('model = "T54W"', 'model = "T54W"\noutbound_number = "+12125550100"')
+    ) + "".join(f'[[phone_numbers]]\nnumber = "+1212555010{n}"\n' for n in (0, 1))
+    loaded = await house.load(text)
+    again = text + 'label = "Fax"\nfax_enabled = true\nfax_recipients = ["fax@acme.example"]\n'
+    assert (await house.load(again)).account_id == loaded.account_id
+    async with house.database.read() as session:
+        main = await numbers.find(session, loaded.account_id, "+12125550100")
+        fax = await numbers.find(session, loaded.account_id, "+12125550101")
+        account = await accounts.get(session, loaded.account_id)
+        extension = await extensions.find(session, loaded.account_id, "4201")
+        device = await devices.find(session, loaded.account_id, "805ec0aabbcc")
+    assert main and fax and extension and device
+    assert (fax.form.label, fax.form.fax_enabled, fax.form.fax_recipients) == (
+        "Fax",
+        True,
+        ["fax@acme.example"],
+    )
+    assert account.telephony.default_outbound_number_id == main.id
+    assert extension.outbound_number_id == fax.id
+    assert device.outbound_number_id == main.id
+
+
+async def test_hold_music_stays_since_no_file_can_hold_it(house: House, sample: str) -> None:
+    loaded = await house.load(sample)
+    async with house.database.write() as session:
+        clip = await clips.add(session, loaded.account_id, ClipForm(name="Music"), b"OggS")
+        telephony = (await accounts.get(session, loaded.account_id)).telephony
+        chosen = telephony.model_copy(update={"hold_music_clip_id": clip.id})
+        await accounts.set_telephony(session, loaded.account_id, chosen)
+    await house.load(sample.replace("parking_timeout_minutes = 5", "parking_timeout_minutes = 9"))
+    async with house.database.read() as session:
+        telephony = (await accounts.get(session, loaded.account_id)).telephony
+    assert (telephony.hold_music_clip_id, telephony.parking_timeout_minutes) == (clip.id, 9)
 
 
 async def test_an_extension_of_another_length_than_the_dial_plan_is_for_is_a_warning(house: House) -> None:

@@ -1,6 +1,6 @@
 """The account: who it is, its telephony, its phone options, whom to tell of emergency calls."""
 
-from provisioning import accounts, devices
+from provisioning import accounts, devices, emergency, outbox
 from provisioning.accounts import EmergencyRecipients, General, Telephony
 from provisioning.api.operation import ADMIN, READER, Answer, Call, merged, operation, patch
 from provisioning.fields import Address, Input, check
@@ -31,7 +31,11 @@ class DeviceOptionsAnswer(Answer, Options):
 
 
 class RecipientsAnswer(Answer):
+    """`warnings` say why somebody may not be told of a call."""
+
+    volatile = frozenset({"warnings"})
     emails: list[str]
+    warnings: list[str]
 
 
 @operation("GET", "/account", "account.read", roles=READER, answer=AccountAnswer)
@@ -118,7 +122,14 @@ async def update_options(call: Call, body: Options) -> DeviceOptionsAnswer:
 async def read_recipients(call: Call) -> RecipientsAnswer:
     """Who receives an email whenever 911 or 933 is dialed on the account."""
     account = await accounts.get(call.session, call.account_id)
-    return RecipientsAnswer.model_validate(account.emergency_recipients)
+    emails = account.emergency_recipients.emails
+    late = await emergency.undelivered(call.session, call.account_id)
+    warnings = [
+        *(() if emails else (emergency.NO_RECIPIENT,)),
+        *(() if call.has_relay else (outbox.NO_RELAY,)),
+        *((f"Mails about emergency calls that are not delivered: {late}.",) if late else ()),
+    ]
+    return RecipientsAnswer(emails=emails, warnings=warnings)
 
 
 @operation(

@@ -1,25 +1,71 @@
 """Locations: the physical sites of the account."""
 
-from provisioning import locations
+from collections.abc import Iterable
+from datetime import datetime
+
+from provisioning import emergency, locations
 from provisioning.api.operation import ADMIN, READER, Answer, Call, Paging, merged, operation, page_of, patch
+from provisioning.emergency import EmergencyCall
 from provisioning.fields import Address, Input, check
 from provisioning.locations import Location, LocationForm
+from provisioning.outbox import Delivery, State
+
+
+class TestMailAnswer(Answer):
+    recipient: str
+    state: State
+    delivered_at: datetime | None
+    seconds: float | None
+
+
+class TestCallAnswer(Answer):
+    """`certain` is false where the call may have come from another location."""
+
+    call_id: str
+    reported_at: datetime
+    certain: bool
+    mails: list[TestMailAnswer]
 
 
 class LocationAnswer(Answer):
+    """`last_test_call` is the last 933 call from there, whom it reached and in how many seconds."""
+
+    volatile = frozenset({"last_test_call"})
     id: str
     name: str
     address: Address | None
     callback_number: str | None
     emergency_recipients: list[str]
     timezone: str | None
+    last_test_call: TestCallAnswer | None
 
 
 LocationPage = page_of(LocationAnswer)
 
 
-def _answer(location: Location) -> LocationAnswer:
-    return LocationAnswer(id=location.id, **dict(location.form))
+async def _answers(call: Call, found: Iterable[Location]) -> list[LocationAnswer]:
+    found = list(found)
+    tests = await emergency.last_tests(call.session, call.account_id, [location.id for location in found])
+    return [
+        LocationAnswer(id=location.id, **dict(location.form), last_test_call=_test(tests.get(location.id)))
+        for location in found
+    ]
+
+
+def _test(last: tuple[EmergencyCall, list[Delivery]] | None) -> TestCallAnswer | None:
+    if last is None:
+        return None
+    test, mails = last
+    return TestCallAnswer(
+        call_id=test.report.call_id,
+        reported_at=test.reported_at,
+        certain=test.scene.certain,
+        mails=[TestMailAnswer.model_validate(mail) for mail in mails],
+    )
+
+
+async def _answer(call: Call, location: Location) -> LocationAnswer:
+    return (await _answers(call, [location]))[0]
 
 
 @operation(
@@ -30,7 +76,7 @@ async def list_(call: Call, query: Paging) -> Answer:
     found, following = await locations.page(
         call.session, call.account_id, limit=query.limit, cursor=query.cursor
     )
-    return LocationPage(data=[_answer(location) for location in found], next_cursor=following)
+    return LocationPage(data=await _answers(call, found), next_cursor=following)
 
 
 @operation(
@@ -46,7 +92,7 @@ async def list_(call: Call, query: Paging) -> Answer:
 async def create(call: Call, body: LocationForm) -> LocationAnswer:
     """A new location."""
     made = await locations.add(call.session, call.account_id, body)
-    return call.created(_answer(made))
+    return call.created(await _answer(call, made))
 
 
 @operation(
@@ -54,7 +100,7 @@ async def create(call: Call, body: LocationForm) -> LocationAnswer:
 )
 async def read(call: Call) -> LocationAnswer:
     """One location."""
-    return _answer(await locations.get(call.session, call.account_id, call.id))
+    return await _answer(call, await locations.get(call.session, call.account_id, call.id))
 
 
 @operation(
@@ -69,10 +115,12 @@ async def read(call: Call) -> LocationAnswer:
 async def update(call: Call, body: Input) -> LocationAnswer:
     """Change a location."""
     current = await locations.get(call.session, call.account_id, call.id)
-    call.expect(_answer(current))
+    before = await _answer(call, current)
+    call.expect(before)
     form = check(LocationForm, merged(current.form, body))
-    after = _answer(await locations.update(call.session, call.account_id, call.id, form))
-    call.changed(_answer(current), after)
+    changed = await locations.update(call.session, call.account_id, call.id, form)
+    after = await _answer(call, changed)
+    call.changed(before, after)
     return after
 
 

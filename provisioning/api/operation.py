@@ -19,8 +19,8 @@ from provisioning.fields import Input
 from provisioning.vault import Vault
 
 ADMIN: Final = frozenset({"admin"})
-TECHNICIAN: Final = frozenset({"admin", "technician"})
 SWITCH: Final = frozenset({"admin", "switch"})
+TECHNICIAN: Final = frozenset({"admin", "technician"})
 READER: Final = frozenset({"admin", "technician", "viewer"})
 
 
@@ -45,7 +45,10 @@ Made = TypeVar("Made", bound=Answer)
 
 @dataclass(slots=True)
 class Call:
-    """One call of an operation: who calls, in which transaction, and what the activity entry is to say."""
+    """One call of an operation: who calls, in which transaction, and what the activity entry is to say.
+
+    `has_relay` is whether mails can leave; `mails` is set where some are to leave once it is committed.
+    """
 
     session: AsyncSession
     vault: Vault
@@ -56,7 +59,9 @@ class Call:
     headers: Mapping[str, str]
     event: str
     resource: str
+    has_relay: bool
     detail: dict[str, Any] = field(default_factory=dict)
+    mails: bool = False
 
     @property
     def account_id(self) -> str:

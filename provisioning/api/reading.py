@@ -14,7 +14,13 @@ from provisioning.fields import Input
 Form = TypeVar("Form", bound=Input)
 _FIELD_LIMIT: Final = 8 * 1024  # bytes of a part that is no file
 # What the reader of multipart bodies raises for one that is none.
-_MALFORMED: Final = (ValueError, RuntimeError, AssertionError, http_exceptions.HttpProcessingError)
+_MALFORMED: Final = (
+    ValueError,
+    RuntimeError,
+    AssertionError,
+    http_exceptions.HttpProcessingError,
+    web.RequestPayloadError,
+)
 
 
 def read_query(form: type[Form], request: web.Request) -> Form:
@@ -95,6 +101,8 @@ async def _content(request: web.Request) -> bytes:
         return await request.read()
     except web.HTTPRequestEntityTooLarge:
         raise Refused(413, f"the body is over {request.client_max_size} bytes") from None
+    except web.RequestPayloadError:
+        raise invalid("", "the body is not encoded as its head says") from None
 
 
 def _checked(form: type[Form], values: object) -> Form:

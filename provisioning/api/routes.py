@@ -11,6 +11,7 @@ from provisioning.api import (  # noqa: F401  (the modules declare their operati
     audio_clips,
     button_templates,
     devices,
+    emergency_calls,
     extensions,
     faxes,
     locations,

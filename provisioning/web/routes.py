@@ -2,7 +2,7 @@
 
 from aiohttp import web
 
-from provisioning.web import assets, login, settings
+from provisioning.web import assets, lists, login, settings
 
 
 def add_routes(router: web.UrlDispatcher) -> None:
@@ -11,6 +11,12 @@ def add_routes(router: web.UrlDispatcher) -> None:
     router.add_post("/login", login.submit)
     router.add_post("/logout", login.log_out)
     router.add_get("/settings", settings.show)
+    router.add_get("/locations", lists.show_locations)
+    router.add_get("/locations/{id}", lists.show_location)
+    router.add_get("/phone-numbers", lists.show_numbers)
+    router.add_get("/phone-numbers/{id}", lists.show_number)
+    router.add_get("/audio-clips", lists.show_clips)
+    router.add_get("/users", lists.show_users)
     router.add_get("/static/{version}/{name}", assets.serve)
 
 

@@ -198,6 +198,23 @@ async def test_a_body_that_is_no_form_is_refused(account: Account, boundary: str
     assert await account.count(clips.Row) == 0
 
 
+async def test_a_body_that_is_not_encoded_as_its_head_says_is_refused(account: Account) -> None:
+    port = int(account.house.url.rpartition(":")[2])
+    for path, content_type in (
+        ("/audio-clips", "multipart/form-data; boundary=b"),
+        ("/locations", "application/json"),
+    ):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        head = (
+            f"POST /api/v1{path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {account.admin.key}\r\n"
+            f"Content-Type: {content_type}\r\nContent-Encoding: gzip\r\nContent-Length: 4\r\n\r\n"
+        )
+        writer.write(head.encode() + b"none")
+        assert b" 422 " in await reader.readline()
+        writer.close()
+    assert [entry.outcome for entry in await account.entries()] == ["failure", "failure"]
+
+
 async def test_a_form_as_any_client_writes_it_is_taken(account: Account) -> None:
     headers = {"Content-Type": "multipart/form-data; boundary=b"}
     answer = await account.admin.post("/audio-clips", "preamble\r\n" + FILE + NAME + "--b--", headers)
@@ -284,6 +301,13 @@ async def test_a_range_reads_no_chunk_outside_it(account: Account) -> None:
     start = 3 * 64 * 1024
     status, _, content = await fetch(account, path, Range=f"bytes={start}-{start + 65535}")
     assert (status, content == LONG[start : start + 65536]) == (206, True)
+
+
+async def test_a_piece_is_what_was_asked_for_or_the_rest_of_its_chunk(account: Account) -> None:
+    clip_id = (await upload(account.admin, "Long", LONG)).json["id"]
+    async with account.house.database.read() as session:
+        assert await clips.piece(session, 10, 20, clip_id=clip_id) == LONG[10:20]
+        assert await clips.piece(session, 65530, 70000, clip_id=clip_id) == LONG[65530:65536]
 
 
 async def test_one_of_two_uploads_of_a_name_at_once_is_refused(account: Account) -> None:

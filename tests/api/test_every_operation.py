@@ -39,6 +39,7 @@ BODIES: Final[Mapping[str, Any]] = {
     "user.update": {"name": "Newer"},
     "api_key.create": {"name": "new", "role": "viewer"},
     "fax.admit": {"direction": "inbound", "fax_id": "fax-1"},
+    "emergency_call.report": {"call_id": "c1", "dialed": "933", "sip_username": "4201"},
 }
 QUERIES: Final = {"switch.caller_id": "?sip_username=4298"}
 INVALID: Final = {"no_such_field": 1}

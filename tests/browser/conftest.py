@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import shutil
+import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -70,6 +71,16 @@ class Account:
         with urllib.request.urlopen(request, timeout=10) as answer:
             text = answer.read()
         return json.loads(text) if text else None
+
+    def ask(self, key: str, path: str) -> int:
+        """The status of a GET with this key."""
+        headers = {"Authorization": f"Bearer {key}"}
+        request = urllib.request.Request(f"{self.site.url}/api/v1{path}", headers=headers)
+        try:
+            with urllib.request.urlopen(request, timeout=10) as answer:
+                return int(answer.status)
+        except urllib.error.HTTPError as error:
+            return error.code
 
     def add_user(self, email: str, role: Any) -> None:
         async def add(database: Database) -> None:

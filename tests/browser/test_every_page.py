@@ -13,6 +13,10 @@ PAGES = [
     "/settings?tab=locations",
     "/settings?tab=devices",
     "/settings?tab=activity",
+    "/locations",
+    "/phone-numbers",
+    "/audio-clips",
+    "/users",
 ]
 
 

@@ -119,7 +119,7 @@ async function save(form) {
 
 function stored(control, data) {
   const found = data[control.name];
-  return Array.isArray(found) ? found.join(" ") : found === null || found === undefined ? "" : String(found);
+  return Array.isArray(found) ? found.join(control.dataset.kind === "lines" ? "\n" : " ") : found === null || found === undefined ? "" : String(found);
 }
 
 // Somebody else was faster. What they changed elsewhere is taken over; where both changed one field, the

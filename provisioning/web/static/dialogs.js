@@ -19,10 +19,21 @@ function split(sending) {
 }
 
 async function after(element, data) {
+  if (element.dataset.shows) await showOnce(data[element.dataset.shows]);
   if (element.dataset.done) toast(element.dataset.done);
   const then = element.dataset.then ?? "";
   if (then.startsWith("/")) location.assign(then.replace("{id}", data?.id ?? ""));
   else await refresh(then);
+}
+
+// What the server tells once, until the user has taken it.
+function showOnce(text) {
+  const dialog = document.getElementById("shown-once");
+  document.getElementById("shown-key").textContent = text;
+  dialog.showModal();
+  return new Promise((resolve) =>
+    dialog.addEventListener("close", () => resolve((document.getElementById("shown-key").textContent = "")), { once: true }),
+  );
 }
 
 // [data-call="DELETE /things/id"], with data-confirm for what cannot be undone
@@ -42,6 +53,8 @@ document.addEventListener("click", async (event) => {
   button.removeAttribute("aria-disabled");
 });
 
+const first = new WeakMap();
+
 // [data-open="id"] opens a dialog. data-fill gives the form's values, data-send and data-etag where they go.
 document.addEventListener("click", (event) => {
   const opener = event.target.closest("[data-open]");
@@ -53,7 +66,13 @@ document.addEventListener("click", (event) => {
   form.reset();
   clear(form);
   if (opener.dataset.fill) fill(form, JSON.parse(opener.dataset.fill));
-  for (const name of ["send", "etag", "done", "then"]) if (opener.dataset[name]) form.dataset[name] = opener.dataset[name];
+  // What the opener does not say is as the form's markup says, whatever another opener said before.
+  if (!first.has(form)) first.set(form, { ...form.dataset });
+  for (const name of ["send", "etag", "done", "then"]) {
+    const said = opener.dataset[name] ?? first.get(form)[name];
+    if (said === undefined) delete form.dataset[name];
+    else form.dataset[name] = said;
+  }
   if (opener.dataset.title) dialog.querySelector("h2").textContent = opener.dataset.title;
   dialog.showModal();
 });

@@ -2,6 +2,7 @@
 
 const KINDS = {
   text: (text) => text,
+  preset: (text) => text,
   null: (text) => text || null,
   // What is no number goes as it was typed, and the server says what is wrong with it.
   int: (text) => (text === "" ? null : /^\d+$/.test(text) ? Number(text) : text),
@@ -21,11 +22,21 @@ export function collect(controls) {
   const body = {};
   for (const control of controls) {
     if (!control.name || control.disabled) continue;
+    const part = control.closest("fieldset[data-optional]");
+    if (part && isEmpty(part)) {
+      body[part.dataset.optional] = null;
+      continue;
+    }
     const path = control.name.split(".");
     const last = path.pop();
     path.reduce((part, name) => (part[name] ??= {}), body)[last] = value(control);
   }
   return body;
+}
+
+// A fieldset of which nothing is filled in, but for what is preset, stands for nothing.
+function isEmpty(part) {
+  return [...part.elements].every((control) => control.dataset.kind === "preset" || !control.value.trim());
 }
 
 export function show(container, errors, detail) {

@@ -11,10 +11,12 @@ document.addEventListener("click", async (event) => {
   const reveal = event.target.closest("[data-reveal]");
   const copied = event.target.closest("[data-copy]");
   const text = event.target.closest("[data-copy-text]");
+  const shown = event.target.closest("[data-copy-of]");
   try {
     if (reveal) await show(reveal);
     if (copied) await copy(await secret(copied.dataset.copy), copied);
     if (text) await copy(text.dataset.copyText, text);
+    if (shown) await copy(document.getElementById(shown.dataset.copyOf).textContent, shown);
   } catch (problem) {
     toast(problem.message);
   }

@@ -1,0 +1,225 @@
+"""The outbox: a row for each mail and recipient, there until it is delivered and kept as evidence."""
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final, Literal, cast
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import Mapped, mapped_column
+
+from provisioning.db import Base, new_id, now
+from provisioning.schedule import Schedule
+
+State = Literal["waiting", "late", "delivered", "failed"]
+
+LATE: Final = timedelta(seconds=60)  # after which an undelivered mail is somebody's business
+NO_RELAY: Final = "No mail relay is set (PROVISIONING_SMTP_URL): mails wait until there is one."
+
+
+class Row(Base):
+    """`next_attempt_at` is when the mail may be taken: a claim is nothing but to set it past the attempt's
+    end, and the attempt's number tells whose claim it is. `attempts` are all that were begun, `failures`
+    those that ended badly, `unclear` those of them after which the relay may have the mail all the same.
+    """
+
+    __tablename__ = "mails"
+    __table_args__ = (
+        sa.UniqueConstraint("emergency_call_id", "recipient"),
+        sa.CheckConstraint("state IN ('waiting', 'delivered', 'failed')", name="state"),
+        sa.CheckConstraint("(state = 'waiting') = (next_attempt_at IS NOT NULL)", name="next_attempt_at"),
+        sa.CheckConstraint("(state = 'delivered') = (delivered_at IS NOT NULL)", name="delivered_at"),
+        sa.Index(
+            "ix_mails_waiting",
+            "next_attempt_at",
+            sqlite_where=sa.text("state = 'waiting'"),
+            postgresql_where=sa.text("state = 'waiting'"),
+        ),
+    )
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    emergency_call_id: Mapped[str] = mapped_column(sa.ForeignKey("emergency_calls.id", ondelete="CASCADE"))
+    recipient: Mapped[str]
+    urgent: Mapped[bool]
+    created_at: Mapped[datetime]
+    state: Mapped[str]
+    next_attempt_at: Mapped[datetime | None]
+    attempts: Mapped[int]
+    failures: Mapped[int]
+    unclear: Mapped[int]
+    delivered_at: Mapped[datetime | None]
+    last_error: Mapped[str | None]
+    late_noted_at: Mapped[datetime | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Mail:
+    """A mail that is ours to send; `attempt` is 1 for the first."""
+
+    id: str
+    emergency_call_id: str
+    recipient: str
+    created_at: datetime
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """How far a mail has come. `seconds` are those from the report to the delivery."""
+
+    recipient: str
+    state: State
+    attempts: int
+    delivered_at: datetime | None
+    seconds: float | None
+    last_error: str | None
+
+
+def add(
+    session: AsyncSession, emergency_call_id: str, recipients: Iterable[str], *, urgent: bool, at: datetime
+) -> None:
+    """A mail for each of `recipients`; `urgent` ones go before others."""
+    for recipient in recipients:
+        row = Row(id=new_id("mail"), emergency_call_id=emergency_call_id, recipient=recipient)
+        row.urgent, row.created_at, row.next_attempt_at, row.state = urgent, at, at, "waiting"
+        row.attempts = row.failures = row.unclear = 0
+        session.add(row)
+
+
+async def is_due(session: AsyncSession, at: datetime) -> bool:
+    """Whether a mail may be taken. A read, so that looking each second holds up no writer."""
+    return await session.scalar(sa.select(Row.id).where(*_due(at)).limit(1)) is not None
+
+
+async def claim(
+    session: AsyncSession,
+    schedule: Schedule,
+    *,
+    fresh: int,
+    again: int,
+    at: datetime,
+    but: Collection[str] = (),
+) -> list[Mail]:
+    """Takes up to `fresh` mails that were never tried and `again` that were, and none of `but`.
+
+    Those tried least often go first: a thousand old ones that nobody takes hold up no new one.
+    """
+    claimed: list[Mail] = []
+    for lane, limit in ((Row.attempts == 0, fresh), (Row.attempts > 0, again)):
+        taken = await session.scalars(
+            sa.select(Row)
+            .where(*_due(at), lane, Row.id.not_in(but))
+            .order_by(Row.urgent.desc(), Row.attempts, Row.next_attempt_at, Row.id)
+            .limit(limit)
+            .with_for_update(skip_locked=True)  # what another server is just taking is not ours
+        )
+        for row in taken:
+            row.attempts += 1
+            # From now: the transaction may have waited for its turn.
+            row.next_attempt_at = now() + schedule.lease(row.attempts)
+            claimed.append(Mail(row.id, row.emergency_call_id, row.recipient, row.created_at, row.attempts))
+    return claimed
+
+
+async def delivered(session: AsyncSession, mails: Mapping[str, datetime]) -> None:
+    """These mails, by their ids, the relay has since then: that is true whoever claims them meanwhile."""
+    if not mails:
+        return
+    table = cast(sa.Table, Row.__table__)
+    update = (
+        table.update()
+        .where(table.c.id == sa.bindparam("mail"), table.c.state != "delivered")
+        .values(state="delivered", delivered_at=sa.bindparam("at"), next_attempt_at=None)
+    )
+    # In one order, so that two servers do not wait in a circle for each other's rows.
+    rows = [{"mail": mail, "at": at} for mail, at in sorted(mails.items())]
+    await (await session.connection()).execute(update, rows)
+
+
+async def put_off(
+    session: AsyncSession, mail: Mail, *, until: datetime | None, why: str, unclear: bool
+) -> None:
+    """The attempt was in vain; the next is at `until`, or never. Nothing when it was claimed again since."""
+    await session.execute(
+        sa.update(Row)
+        .where(Row.id == mail.id, Row.state == "waiting", Row.attempts == mail.attempt)
+        .values(
+            state="waiting" if until else "failed",
+            next_attempt_at=until,
+            failures=Row.failures + 1,
+            unclear=Row.unclear + int(unclear),
+            last_error=why,
+        )
+    )
+
+
+async def is_late(session: AsyncSession, at: datetime) -> bool:
+    """Whether a mail is late that `note_late` has not told of."""
+    return await session.scalar(sa.select(Row.id).where(*_late(at)).limit(1)) is not None
+
+
+async def note_late(session: AsyncSession, at: datetime) -> list[Row]:
+    """The mails that have become late, each told to one caller once."""
+    rows = await session.scalars(
+        sa.select(Row).where(*_late(at)).order_by(Row.id).with_for_update(skip_locked=True)
+    )
+    noted = list(rows)
+    for row in noted:
+        row.late_noted_at = at
+    return noted
+
+
+async def deliveries(
+    session: AsyncSession, emergency_call_ids: Collection[str], at: datetime
+) -> Mapping[str, list[Delivery]]:
+    """Of each emergency call its mails, by recipient."""
+    found: dict[str, list[Delivery]] = {call: [] for call in emergency_call_ids}
+    query = sa.select(Row).where(Row.emergency_call_id.in_(emergency_call_ids)).order_by(Row.recipient)
+    for row in await session.scalars(query):
+        took = round((row.delivered_at - row.created_at).total_seconds(), 3) if row.delivered_at else None
+        state: Any = "late" if row.state == "waiting" and row.created_at <= at - LATE else row.state
+        found[row.emergency_call_id].append(
+            Delivery(row.recipient, state, row.attempts, row.delivered_at, took, row.last_error)
+        )
+    return found
+
+
+def is_trouble(at: datetime) -> sa.ColumnElement[bool]:
+    """Of mails that are late or were given up."""
+    late = sa.and_(Row.state == "waiting", Row.created_at <= at - LATE)
+    return sa.or_(late, Row.state == "failed")
+
+
+def _due(at: datetime) -> tuple[sa.ColumnElement[bool], ...]:
+    # The state is written out, or PostgreSQL would not see that the index is of just these.
+    return sa.literal_column("mails.state") == sa.literal_column("'waiting'"), Row.next_attempt_at <= at
+
+
+def _late(at: datetime) -> tuple[sa.ColumnElement[bool], ...]:
+    waits = sa.literal_column("mails.state") == sa.literal_column("'waiting'")
+    return waits, Row.late_noted_at.is_(None), Row.created_at <= at - LATE
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """How many mails are in each state, and how many attempts ended in each way. One that is under way, or
+    whose server was killed, is `unfinished`."""
+
+    states: Mapping[str, int]
+    attempts: Mapping[str, int]
+
+
+async def counts(session: AsyncSession, at: datetime) -> Counts:
+    late = sa.case((sa.and_(Row.state == "waiting", Row.created_at <= at - LATE), "late"), else_=Row.state)
+    sums = (sa.func.sum(column) for column in (Row.attempts, Row.failures, Row.unclear))
+    states = dict.fromkeys(("waiting", "late", "delivered", "failed"), 0)
+    begun = failures = unclear = 0
+    for state, mails, *of_state in await session.execute(
+        sa.select(late.label("state"), sa.func.count(), *sums).group_by(sa.text("1"))
+    ):
+        states[state] = mails
+        begun, failures, unclear = begun + of_state[0], failures + of_state[1], unclear + of_state[2]
+    unfinished = begun - failures - states["delivered"]
+    ends = {"delivered": states["delivered"], "failed": failures - unclear, "unclear": unclear}
+    return Counts(states, ends | {"unfinished": max(unfinished, 0)})
