@@ -83,6 +83,8 @@ class TestNumbers:
         expect(page.get_by_text("Saved", exact=True)).to_have_count(2)
         (made,) = [n for n in account.api("GET", "/phone-numbers")["data"] if n["number"] == "+12125550177"]
         assert (made["fax_enabled"], made["fax_recipients"]) == (True, ["fax@harbourlane.example"])
+        # The toggle was another change of the number, which the form found out and took over.
+        assert len(console) == 1 and "412" in console.pop()
 
     def test_a_number_in_use_is_kept(self, page: Page, console: list[str]) -> None:
         page.goto("/phone-numbers")
