@@ -78,6 +78,7 @@ async def run(url: str, folder: Path, options: argparse.Namespace) -> int:
         faults=options.faults,
         kills=options.kills,
         gap=options.gap,
+        quiet=True,
         schedule=QUICK if options.faults else Schedule(),
     )
     begun = time.monotonic()

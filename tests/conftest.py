@@ -2,6 +2,7 @@
 
 import asyncio
 import shutil
+import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import date
@@ -42,11 +43,13 @@ def vendors() -> dict[str, Vendor]:
 
 
 @pytest.fixture(scope="session")
-def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
-    folder = tmp_path_factory.mktemp("postgresql")
-    server = get_server(folder / "data")
-    yield server
-    server.cleanup()
+def postgresql() -> Iterator[PostgresServer]:
+    # Not in pytest's folder: as root, PostgreSQL runs as another user, and whenever another run of pytest
+    # begins it closes that folder to others.
+    with tempfile.TemporaryDirectory(prefix="postgresql-") as folder:
+        server = get_server(Path(folder) / "data")
+        yield server
+        server.cleanup()
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

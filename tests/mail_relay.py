@@ -28,6 +28,9 @@ Fault = Literal[
 
 @dataclass(frozen=True)
 class Received:
+    """`connection` is its number on the relay, from 1."""
+
+    connection: int
     sender: str
     recipient: str
     content: bytes
@@ -65,6 +68,7 @@ class MailRelay:
     received: list[Received] = field(default_factory=list)
     steps: list[tuple[str, str]] = field(default_factory=list)
     news: asyncio.Condition = field(default_factory=asyncio.Condition)
+    connections: int = 0
     open: int = 0
     most_open: int = 0
     _hanging: asyncio.Event = field(default_factory=asyncio.Event)
@@ -114,8 +118,9 @@ class _Server(SMTP):
     def __init__(self, relay: MailRelay) -> None:
         self.relay = relay
         self._counted = False
+        self._handler = _Handler(relay)
         super().__init__(
-            _Handler(relay),
+            self._handler,
             hostname="relay.example",
             ident="relay",
             enable_SMTPUTF8=True,
@@ -128,6 +133,8 @@ class _Server(SMTP):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         if not self._counted:  # it is made again over TLS
             self._counted = True
+            self.relay.connections += 1
+            self._handler.connection = self.relay.connections
             self.relay.open += 1
             self.relay._quiet.clear()
             self.relay.most_open = max(self.relay.open, self.relay.most_open)
@@ -151,6 +158,7 @@ class _Server(SMTP):
 class _Handler:
     def __init__(self, relay: MailRelay) -> None:
         self._relay = relay
+        self.connection = 0
         self._fault: Fault | None = None
 
     async def handle_EHLO(
@@ -179,7 +187,7 @@ class _Handler:
         content = cast(bytes, envelope.original_content)
         encrypted = session.ssl is not None or self._relay.implicit
         sender = envelope.mail_from or ""
-        self._relay.received.append(Received(sender, recipient, content, encrypted, login))
+        self._relay.received.append(Received(self.connection, sender, recipient, content, encrypted, login))
         await self._relay.step("taken" if self._fault != "drop_after_data" else "dropped", recipient)
         if self._fault == "drop_after_data":
             cast(asyncio.Transport, server.transport).abort()

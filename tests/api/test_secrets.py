@@ -7,10 +7,12 @@ from typing import Final
 import pytest
 import sqlalchemy as sa
 
-from provisioning import activity, boot_log
+from provisioning import activity, boot_log, emergency, outbox
 from provisioning.api.operation import OPERATIONS
-from tests.api.conftest import Account
+from provisioning.relay import Relay
+from tests.api.conftest import make_account
 from tests.api.test_every_operation import call, resources
+from tests.conftest import StartHouse
 
 # Operations whose answer is to show a secret, by the contract.
 SHOWS: Final = {
@@ -22,11 +24,13 @@ SHOWS: Final = {
     "api_key.create",
     "switch.directory",
 }
-PASSWORDS: Final = ("Kq7vTz2mWx94LpRd", "739204816355", "a long password")
+PASSWORDS: Final = ("Kq7vTz2mWx94LpRd", "739204816355", "a long password", "kept-by-the-relay")
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-async def test_no_secret_is_found_where_it_does_not_belong(account: Account) -> None:
+async def test_no_secret_is_found_where_it_does_not_belong(start_house: StartHouse, sample: str) -> None:
+    relays = (Relay("127.0.0.1", 1, username="mailer", password=PASSWORDS[-1]),)
+    account = await make_account(await start_house(relays=relays), sample)
     log = io.StringIO()
     handler = logging.StreamHandler(log)
     logging.getLogger().addHandler(handler)
@@ -56,7 +60,7 @@ async def test_no_secret_is_found_where_it_does_not_belong(account: Account) -> 
     async with account.house.database.read() as session:
         kept = [
             repr(row)
-            for table in (activity.Row, boot_log.Row)
+            for table in (activity.Row, boot_log.Row, emergency.Row, outbox.Row)
             for row in await session.execute(sa.select(table.__table__))
         ]
         dump = [repr(row) for row in await session.execute(sa.text("SELECT * FROM provisioning_tokens"))]

@@ -38,8 +38,8 @@ _KILLS: Final = ("greeting", "taken", "answer")
 class Storm:
     """`faults` is the share of attempts that go wrong, `kills` how often a process is killed.
 
-    `unclear` counts for each mail the times after which nobody can know whether it arrived: its relay took
-    it and broke off, or its process was killed before it noted what the relay said.
+    `unclear` counts for each mail the attempts after which its sender cannot know whether it arrived: its
+    relay took it and broke off or was too slow to say so, or its process was killed before it noted that.
     """
 
     database_url: str
@@ -52,6 +52,7 @@ class Storm:
     kills: int = 3
     gap: float = 0.0  # seconds between two calls
     schedule: Schedule = field(default_factory=Schedule)
+    quiet: bool = False
     unclear: Counter[Key] = field(default_factory=Counter)
     killed: list[str] = field(default_factory=list)
 
@@ -76,6 +77,8 @@ class Storm:
                     await asyncio.sleep(self.gap or self.schedule.poll / 10)
             while await self._waiting():  # noqa: ASYNC110 (nobody tells)
                 await asyncio.sleep(self.schedule.poll)
+            broken_off = Counter(key for server in self.servers for key in server.broken_off)
+            self.unclear.update(broken_off | await self._seen_as_unclear())
         return Counter(map(key, self.mails()))
 
     def mails(self) -> list[Received]:
@@ -119,6 +122,13 @@ class Storm:
             waits = sa.select(outbox.Row.id).where(outbox.Row.state == "waiting").limit(1)
             return await session.scalar(waits) is not None
 
+    async def _seen_as_unclear(self) -> Counter[Key]:
+        query = sa.select(emergency.Row.call_id, outbox.Row.recipient, outbox.Row.unclear).join(
+            outbox.Row, outbox.Row.emergency_call_id == emergency.Row.id
+        )
+        async with self.database.read() as session:
+            return Counter({(call, to): times for call, to, times in await session.execute(query)})
+
     async def unmarked(self) -> set[Key]:
         """The mails that the database does not know to be delivered."""
         query = sa.select(emergency.Row.call_id, outbox.Row.recipient).join(
@@ -136,6 +146,8 @@ class _Server:
         self.storm = storm
         self.port = unused_port()
         self.relay = MailRelay(fault=storm.fault, on_step=self._on_step)
+        self.broken_off: list[Key] = []
+        self._of_the_dead = 0  # connections up to this number are of processes that were killed
         self._process: asyncio.subprocess.Process | None = None
 
     @asynccontextmanager
@@ -160,13 +172,17 @@ class _Server:
             self._process = await asyncio.create_subprocess_exec(
                 *(sys.executable, str(_WORKER), self.storm.database_url, str(self.storm.key_file)),
                 *(str(self.port), str(self.relay.port), json.dumps(asdict(self.storm.schedule))),
+                stderr=asyncio.subprocess.DEVNULL if self.storm.quiet else None,
             )
             await self._process.wait()
+            self._of_the_dead = self.relay.connections
             taken = {key(mail) for mail in self.relay.received[before:]}
             self.storm.unclear.update(taken & await self.storm.unmarked())
 
     def _on_step(self, step: str, recipient: str) -> None:
         if step == "dropped":
+            self.broken_off.append(key(self.relay.received[-1]))
+        if step == "taken" and self.relay.received[-1].connection <= self._of_the_dead:
             self.storm.unclear[key(self.relay.received[-1])] += 1
         self.storm.doomed(self, step)
 

@@ -1,7 +1,12 @@
 """Whom a call was told and how long that took: for an admin to see, and for a location's last test."""
 
-from tests.api.conftest import Account
-from tests.emergency.conftest import DESK, SAFETY, calls, report
+from dataclasses import replace
+
+import sqlalchemy as sa
+
+from tests.api.conftest import Account, make_account
+from tests.conftest import StartHouse
+from tests.emergency.conftest import DESK, QUICK, SAFETY, calls, report
 from tests.emergency.test_report import set_sydney, share_with_sydney
 from tests.mail_relay import MailRelay
 
@@ -41,8 +46,6 @@ async def test_a_call_tells_all_that_is_known_of_it(account: Account, relay: Mai
 
 
 async def test_another_accounts_calls_are_not_listed(account: Account, sample: str) -> None:
-    from tests.api.conftest import make_account
-
     other = await make_account(account.house, sample.replace("harbourlane.example", "other.example"))
     await report(other)
     assert await calls(account) == []
@@ -72,6 +75,28 @@ async def test_a_location_tells_its_last_test_and_whom_it_reached(account: Accou
     ]
     assert all(mail["seconds"] > 0 and mail["delivered_at"] for mail in mails)
     assert found["Sydney"] is None
+
+
+async def test_a_list_of_locations_asks_no_more_for_many_than_for_one(
+    start_house: StartHouse, sample: str
+) -> None:
+    quiet = replace(QUICK, poll=60.0)  # so that nobody else asks the database
+    account = await make_account(await start_house(schedule=quiet), sample)
+    await report(account)
+    asked: list[str] = []
+
+    async def queries() -> int:
+        asked.clear()
+        assert (await account.viewer.get("/locations")).status == 200
+        return len(asked)
+
+    for engine in (account.house.database._readers, account.house.database._writers):
+        sa.event.listen(engine.sync_engine, "before_cursor_execute", lambda *given: asked.append(given[2]))
+    await queries()  # the first notes that the key is used
+    few = await queries()
+    for number in range(20):
+        await account.admin.post("/locations", {"name": f"Site {number}"})
+    assert await queries() == few
 
 
 async def test_a_test_that_may_have_come_from_elsewhere_says_so(account: Account) -> None:

@@ -109,7 +109,7 @@ def call(*places: Place, dialed: str = "933", caller: str = "Ann (4202)", **chan
 def written(told: EmergencyCall, recipient: str = "a@b.example", folder: Path | None = None) -> Received:
     mail = Mail("mail_1", told.id, recipient, told.reported_at, 1)
     letter = Letters("provisioning@p.example", folder).emergency(told, mail)
-    return Received(letter.sender, letter.recipient, letter.content, False, None)
+    return Received(1, letter.sender, letter.recipient, letter.content, False, None)
 
 
 async def test_it_works(account: Account, relay: MailRelay) -> None:

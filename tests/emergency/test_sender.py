@@ -265,6 +265,48 @@ async def test_a_server_that_ends_lets_its_mails_go(
     assert all(at_ is not None and at_ <= now() for at_ in due)
 
 
+async def test_a_call_whose_row_is_damaged_keeps_no_other_from_being_told(
+    account: Account, relay: MailRelay
+) -> None:
+    relay.fault = lambda _recipient: "refuse_recipient"
+    await report(account)
+    await relay.until(lambda: len(relay.steps) >= 2)
+    async with account.house.database.write() as session:
+        await (await session.connection()).exec_driver_sql("UPDATE emergency_calls SET scene = '{}'")
+    relay.fault = lambda _recipient: None
+    await report(account, call_id="call-2")
+    await relay.arrived(2)
+    assert {mail.text.split()[-1] for mail in relay.received} == {"call-2"}
+
+    async def only_our_fault() -> bool:
+        async with account.house.database.read() as session:
+            failed = sa.select(outbox.Row.last_error).where(outbox.Row.failures > 0)
+            return set(await session.scalars(failed)) == {"our fault: ValidationError"}
+
+    await until(only_our_fault)
+
+
+@sqlite
+async def test_what_the_relay_took_while_the_database_was_full_is_not_sent_again(
+    account: Account, relay: MailRelay, caplog: pytest.LogCaptureFixture
+) -> None:
+    refuse = (
+        "CREATE TRIGGER full BEFORE UPDATE ON mails WHEN NEW.state = 'delivered'"
+        " BEGIN SELECT RAISE(ABORT, 'disk full'); END"
+    )
+    async with account.house.database.write() as session:
+        await session.execute(sa.text(refuse))
+    await report(account)
+    await relay.arrived(2)
+    claims = QUICK.lease(1).total_seconds()
+    await asyncio.sleep(claims + 2 * QUICK.poll)  # until the claim has lapsed
+    assert "the outbox of emergency mails cannot be used: IntegrityError" in caplog.text
+    async with account.house.database.write() as session:
+        await session.execute(sa.text("DROP TRIGGER full"))
+    assert [mail["attempts"] for mail in await delivered(account)] == [1, 1]
+    assert len(relay.received) == 2
+
+
 class TestEncryption:
     def relay(self, folder: Path, **changes: object) -> MailRelay:
         context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
