@@ -14,11 +14,13 @@ from provisioning.api import (
     activity,
     audio_clips,
     button_templates,
+    emergency_calls,
     locations,
     phone_numbers,
     provisioning,
 )
 from provisioning.api.activity import ActivityQuery
+from provisioning.api.operation import Paging
 from provisioning.api.run import read
 from provisioning.callers import Caller
 from provisioning.errors import Invalid
@@ -66,6 +68,7 @@ async def _locations(request: web.Request, caller: Caller) -> Values:
     return {
         "locations": await read_all(request, caller, locations.list_),
         "recipients": await read(request, caller, account.read_recipients),
+        "calls": (await read(request, caller, emergency_calls.list_, query=Paging(limit=10))).data,
     }
 
 

@@ -337,7 +337,7 @@ class TestLocations:
         for email in told:
             page.get_by_role("button", name=f"Remove {email}").click()
             expect(page.get_by_role("button", name=f"Remove {email}")).to_have_count(0)
-        expect(page.get_by_text("Nobody is told when 911 is dialed.")).to_be_visible()
+        expect(page.get_by_text("No recipient is set for the whole account")).to_be_visible()
 
     def test_a_recipient_that_is_no_address_is_refused_beside_the_field(
         self, page: Page, console: list[str]
@@ -348,6 +348,16 @@ class TestLocations:
         expect(page.get_by_text("must be an email address")).to_be_visible()
         expect(page.get_by_label("Add a recipient")).to_have_value("nobody")
         assert len(console) == 1 and "422" in console.pop()
+
+    def test_an_emergency_call_is_shown_with_what_became_of_its_mails(
+        self, page: Page, account: Account
+    ) -> None:
+        call = {"call_id": "1", "dialed": "911", "sip_username": "4201"}
+        account.api("POST", "/switch/emergency-calls", call)
+        page.goto("/settings?tab=locations")
+        row = page.get_by_role("row", name="Front Desk (4201)")
+        expect(row.get_by_text("safety@harbourlane.example: not delivered yet")).to_be_visible()
+        expect(page.get_by_text("No mail relay is set (PROVISIONING_SMTP_URL)").first).to_be_visible()
 
     def test_each_location_is_shown_with_its_address(self, page: Page) -> None:
         page.get_by_role("tab", name="Locations").click()
