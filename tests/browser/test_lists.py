@@ -69,7 +69,9 @@ class TestLocations:
 
 
 class TestNumbers:
-    def test_a_number_is_added_and_its_page_has_the_fax_settings(self, page: Page, account: Account) -> None:
+    def test_a_number_is_added_and_its_page_has_the_fax_settings(
+        self, page: Page, account: Account, console: list[str]
+    ) -> None:
         page.goto("/phone-numbers")
         page.get_by_role("button", name="Add number").click()
         dialog = page.get_by_role("dialog")
