@@ -109,6 +109,14 @@ async def test_a_mail_may_come_twice_only_when_nobody_knows_whether_it_came(
     assert 'provisioning_emergency_mail_attempts_total{outcome="unclear"} 2.0' in metrics
 
 
+async def test_a_mail_leaves_as_soon_as_its_call_is_stored(
+    start_house: StartHouse, relay: MailRelay, sample: str
+) -> None:
+    house = await start_house(relays=(at(relay),), schedule=replace(QUICK, poll=600.0))
+    await report(await make_account(house, sample))
+    await relay.arrived(2)
+
+
 async def test_no_recipient_waits_for_anothers_trouble(account: Account, relay: MailRelay) -> None:
     """Eight mails that hang take the places of a first attempt; then they are in the way of none."""
     relay.fault = lambda recipient: "hang_at_recipient" if recipient.startswith("slow") else None
