@@ -239,6 +239,19 @@ async def test_what_a_server_had_claimed_when_it_died_another_sends(
     assert [mail["attempts"] for mail in await delivered(account)] == [2, 2]
 
 
+@sqlite
+async def test_a_server_that_slept_past_its_own_claim_does_not_send_twice(
+    start_house: StartHouse, relay: MailRelay, sample: str
+) -> None:
+    """As after its machine was suspended: the claim has lapsed, and the mail is still being sent."""
+    relay.fault = lambda _recipient: "hang_at_recipient"
+    house = await start_house(relays=(at(relay),), schedule=replace(QUICK, limit=30.0, margin=-29.9))
+    await report(await make_account(house, sample))
+    await relay.until(lambda: [step for step, _ in relay.steps].count("recipient") == 2)
+    await asyncio.sleep(0.5)  # that nothing comes can only be waited for
+    assert [step for step, _ in relay.steps].count("recipient") == 2
+
+
 async def test_what_a_dead_servers_claim_says_later_is_believed_only_when_it_is_good(
     start_house: StartHouse, sample: str
 ) -> None:
