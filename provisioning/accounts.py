@@ -175,11 +175,12 @@ async def touch(session: AsyncSession, account_id: str) -> Row:
     The row stays locked until the transaction ends, so changes of one account follow each other.
     """
     await session.execute(sa.update(Row).where(Row.id == account_id).values(revision=Row.revision + 1))
-    return await _row(session, account_id)
+    return await _row(session, account_id, fresh=True)
 
 
-async def _row(session: AsyncSession, account_id: str) -> Row:
-    row = await session.get(Row, account_id, populate_existing=True)
+async def _row(session: AsyncSession, account_id: str, *, fresh: bool = False) -> Row:
+    """As this transaction knows it; `fresh` as it is now that nobody else can change it."""
+    row = await session.get(Row, account_id, populate_existing=fresh)
     if row is None:
         raise NotFound("there is no such account")
     return row

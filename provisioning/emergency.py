@@ -10,11 +10,11 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Mapped, mapped_column
 
-from provisioning import db, outbox, scene_search
+from provisioning import db, deliveries, outbox, scene_search
 from provisioning.db import Base, new_id, now
+from provisioning.deliveries import Delivery
 from provisioning.devices import Vendors
 from provisioning.emergency_report import TEST, EmergencyReport
-from provisioning.outbox import Delivery
 from provisioning.scene import Scene
 
 _log = logging.getLogger(__name__)
@@ -139,7 +139,7 @@ async def last_tests(
     )
     last = {row.location_id: row.newest for row in await session.execute(newest)}
     found = await rows(session, set(last.values()))
-    mails = await outbox.deliveries(session, set(last.values()), now())
+    mails = await deliveries.deliveries(session, set(last.values()), now())
     return {location: (call_of(found[call]), mails[call]) for location, call in last.items()}
 
 
@@ -147,7 +147,7 @@ async def undelivered(session: AsyncSession, account_id: str) -> int:
     """How many mails of the account are late or were given up."""
     mail = outbox.Row
     query = sa.select(sa.func.count()).select_from(mail).join(Row, Row.id == mail.emergency_call_id)
-    return await session.scalar(query.where(Row.account_id == account_id, outbox.is_trouble(now()))) or 0
+    return await session.scalar(query.where(Row.account_id == account_id, deliveries.is_trouble(now()))) or 0
 
 
 def _without(relay: bool) -> Sequence[str]:

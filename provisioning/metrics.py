@@ -9,9 +9,9 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.registry import Collector
 
-from provisioning import outbox
+from provisioning import deliveries
 from provisioning.db import now
-from provisioning.outbox import Counts
+from provisioning.deliveries import Counts
 from provisioning.parts import DATABASE
 
 
@@ -39,7 +39,7 @@ class _Mails(Collector):
 async def answer(request: web.Request) -> web.Response:
     try:
         async with request.app[DATABASE].read() as session:
-            counts = await outbox.counts(session, now())
+            counts = await deliveries.counts(session, now())
     except (sa.exc.SQLAlchemyError, OSError, TimeoutError):
         return web.Response(status=503)
     registry = CollectorRegistry()

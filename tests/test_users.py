@@ -26,16 +26,6 @@ def patch(**changes: object) -> UserPatch:
     return check(UserPatch, changes)
 
 
-@pytest.fixture(autouse=True)
-def quick_hashes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The cheapest argon2id that there is: most tests are not about its price."""
-    monkeypatch.setattr(
-        users,
-        "_passwords",
-        users._passwords.using(argon2__rounds=1, argon2__memory_cost=8, argon2__parallelism=1),
-    )
-
-
 async def new_account(database: Database, vault: Vault) -> str:
     async with database.write() as session:
         return (await accounts.add(session, vault, General(name="A", email="a@example.com"))).id

@@ -2,12 +2,12 @@
 
 from datetime import datetime
 
-from provisioning import emergency, outbox
+from provisioning import deliveries, emergency
 from provisioning.api.operation import READER, SWITCH, Answer, Call, Paging, operation, page_of
 from provisioning.db import now
+from provisioning.deliveries import Delivery, State
 from provisioning.emergency import EmergencyCall
 from provisioning.emergency_report import EmergencyReport
-from provisioning.outbox import Delivery, State
 
 
 class ReportedAnswer(Answer):
@@ -77,7 +77,7 @@ async def report(call: Call, body: EmergencyReport) -> ReportedAnswer:
     reported, new = await emergency.report(
         call.session, call.rendering.vendors, call.account_id, body, relay=call.has_relay
     )
-    mails = await outbox.deliveries(call.session, [reported.id], now())
+    mails = await deliveries.deliveries(call.session, [reported.id], now())
     call.mails = new
     call.resource = f"emergency_call/{reported.id}"
     call.detail |= {"dialed": reported.report.dialed, "recipients": len(mails[reported.id]), "new": new}
@@ -105,7 +105,7 @@ async def list_(call: Call, query: Paging) -> Answer:
     found, following = await emergency.page(
         call.session, call.account_id, limit=query.limit, cursor=query.cursor
     )
-    mails = await outbox.deliveries(call.session, [reported.id for reported in found], now())
+    mails = await deliveries.deliveries(call.session, [reported.id for reported in found], now())
     return EmergencyCallPage(
         data=[_answer(reported, mails[reported.id]) for reported in found], next_cursor=following
     )

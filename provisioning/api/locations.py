@@ -5,10 +5,10 @@ from datetime import datetime
 
 from provisioning import emergency, locations
 from provisioning.api.operation import ADMIN, READER, Answer, Call, Paging, merged, operation, page_of, patch
+from provisioning.deliveries import Delivery, State
 from provisioning.emergency import EmergencyCall
 from provisioning.fields import Address, Input, check
 from provisioning.locations import Location, LocationForm
-from provisioning.outbox import Delivery, State
 
 
 class TestMailAnswer(Answer):

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import sqlalchemy as sa
 
-from tests.api.conftest import Account, make_account
+from tests.api.conftest import Account, Client, make_account
 from tests.conftest import StartHouse
 from tests.emergency.conftest import DESK, QUICK, SAFETY, calls, report
 from tests.emergency.test_report import set_sydney, share_with_sydney
@@ -122,6 +122,16 @@ async def test_a_test_call_stands_in_the_way_of_no_change(account: Account) -> N
     assert list((await account.entries())[-1].detail["changed"]) == ["callback_number"]
     done = await account.admin.put("/account/emergency-recipients", {"emails": []}, {"If-Match": etags[1]})
     assert done.status == 200
+
+
+async def test_servers_that_warn_of_different_things_agree_on_the_version(
+    account: Account, start_house: StartHouse
+) -> None:
+    path = "/account/emergency-recipients"
+    bare = Client(await start_house(schedule=QUICK), account.admin.key)
+    here, there = await account.admin.get(path), await bare.get(path)
+    assert here.json["warnings"] != there.json["warnings"]
+    assert here.headers["ETag"] == there.headers["ETag"]
 
 
 async def test_the_account_is_warned_when_nobody_might_be_told(account: Account) -> None:

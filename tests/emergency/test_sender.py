@@ -109,6 +109,14 @@ async def test_a_mail_may_come_twice_only_when_nobody_knows_whether_it_came(
     assert 'provisioning_emergency_mail_attempts_total{outcome="unclear"} 2.0' in metrics
 
 
+async def test_a_mail_leaves_as_soon_as_its_call_is_stored(
+    start_house: StartHouse, relay: MailRelay, sample: str
+) -> None:
+    house = await start_house(relays=(at(relay),), schedule=replace(QUICK, poll=600.0))
+    await report(await make_account(house, sample))
+    await relay.arrived(2)
+
+
 async def test_no_recipient_waits_for_anothers_trouble(account: Account, relay: MailRelay) -> None:
     """Eight mails that hang take the places of a first attempt; then they are in the way of none."""
     relay.fault = lambda recipient: "hang_at_recipient" if recipient.startswith("slow") else None
@@ -229,6 +237,19 @@ async def test_what_a_server_had_claimed_when_it_died_another_sends(
     await relay.arrived(2)
     await house.sender.settled()
     assert [mail["attempts"] for mail in await delivered(account)] == [2, 2]
+
+
+@sqlite
+async def test_a_server_that_slept_past_its_own_claim_does_not_send_twice(
+    start_house: StartHouse, relay: MailRelay, sample: str
+) -> None:
+    """As after its machine was suspended: the claim has lapsed, and the mail is still being sent."""
+    relay.fault = lambda _recipient: "hang_at_recipient"
+    house = await start_house(relays=(at(relay),), schedule=replace(QUICK, limit=30.0, margin=-29.9))
+    await report(await make_account(house, sample))
+    await relay.until(lambda: [step for step, _ in relay.steps].count("recipient") == 2)
+    await asyncio.sleep(0.5)  # that nothing comes can only be waited for
+    assert [step for step, _ in relay.steps].count("recipient") == 2
 
 
 async def test_what_a_dead_servers_claim_says_later_is_believed_only_when_it_is_good(

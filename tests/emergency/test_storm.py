@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from provisioning import outbox
+from provisioning import deliveries
 from provisioning.db import now
 from provisioning.schedule import Schedule
 from tests.api.conftest import make_account
@@ -35,5 +35,5 @@ async def test_no_mail_is_missed_when_relays_misbehave_and_servers_are_killed(
     # Who gets a mail twice can see that it is one.
     assert len({(key(mail), mail.message["Message-ID"]) for mail in storm.mails()}) == len(received)
     async with account.house.database.read() as session:
-        states = (await outbox.counts(session, now())).states
+        states = (await deliveries.counts(session, now())).states
     assert states == {"waiting": 0, "late": 0, "delivered": 5 * CALLS, "failed": 0}
