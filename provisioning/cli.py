@@ -175,7 +175,7 @@ def _demo(environment: Config, _options: argparse.Namespace) -> int:
     print("The demo account is loaded.\n")
     print(f"Provisioning URL  {loaded.provisioning_url}")
     print(f"Login             {loaded.email}  password {loaded.password}")
-    print(f"Pages             {environment.base_url}/settings (not served yet)\n")
+    print(f"Pages             {environment.base_url}/settings\n")
     print("With the server running (provisioning serve), fetch a Yealink's file and a Polycom's:\n")
     for file in samples.SHOWN:
         print(f"  curl {loaded.provisioning_url}{file}")
