@@ -5,4 +5,5 @@ import "./parts.js";
 import "./secrets.js";
 import "./recipients.js";
 import "./activity.js";
+import "./devices.js";
 import "./menu.js";
