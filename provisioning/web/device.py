@@ -90,7 +90,7 @@ async def _lines_and_options(
         )
     clocks = {
         "account": Options(timezone=general.timezone),
-        "location": Options(timezone=place and place.form.timezone),
+        "location": Options(timezone=place.form.timezone if place else None),
     }
     layers = clocks | {"platform": request.app[PLATFORM], "the account's options": above}
     return {
