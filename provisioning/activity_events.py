@@ -20,7 +20,7 @@ _READS: Final = """
     account.read telephony.read device_options.read emergency_recipients.read
     provisioning.read provisioning.board
     extension.reveal
-    device.buttons device.preview device.reveal device.boots device.export
+    device.buttons device.options device.preview device.reveal device.boots device.export
     button_template.fit phone_model.list config.preview
     activity.list activity.events
     switch.call_settings switch.hold_music switch.caller_id switch.directory
@@ -31,7 +31,7 @@ _WRITES: Final = """
     account.create account.load account.update
     telephony.update device_options.update emergency_recipients.update
     token.generate token.rotate token.stage token.commit token.cancel admin_password.update
-    device.import device.test_boot device.resync
+    device.import device.set_options device.test_boot device.resync
     button_template.move
     fax.admit emergency_call.report
     session.create session.delete

@@ -1,6 +1,6 @@
 """Devices: the phones of an account, and all that one of them is to know when it boots."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 from typing import Annotated, Any, Final
@@ -126,11 +126,20 @@ async def get(session: AsyncSession, account_id: str, device_id: str) -> Device:
 
 
 async def page(
-    session: AsyncSession, account_id: str, *, limit: int, cursor: str | None
+    session: AsyncSession,
+    account_id: str,
+    *conditions: sa.ColumnElement[bool],
+    limit: int,
+    cursor: str | None,
 ) -> tuple[list[Device], str | None]:
-    query = sa.select(Row).where(Row.account_id == account_id)
+    """The devices whose rows meet all conditions."""
+    query = sa.select(Row).where(Row.account_id == account_id, *conditions)
     rows, following = await db.page(session, query, limit=limit, cursor=cursor)
-    return [await _device(session, row) for row in rows], following
+    held = sa.select(LineRow).where(LineRow.device_id.in_([row.id for row in rows]))
+    lines: dict[str, list[str]] = {}
+    for line in await session.scalars(held.order_by(LineRow.device_id, LineRow.index)):
+        lines.setdefault(line.device_id, []).append(line.extension_id)
+    return [_from_row(row, lines.get(row.id, ())) for row in rows], following
 
 
 async def delete(session: AsyncSession, account_id: str, device_id: str) -> None:
@@ -355,6 +364,10 @@ async def _device(session: AsyncSession, row: Row) -> Device:
     lines = await session.scalars(
         sa.select(LineRow.extension_id).where(LineRow.device_id == row.id).order_by(LineRow.index)
     )
+    return _from_row(row, lines)
+
+
+def _from_row(row: Row, lines: Iterable[str]) -> Device:
     return Device(
         row.id,
         row.account_id,

@@ -3,7 +3,7 @@
 import hashlib
 import secrets
 import string
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated
@@ -124,6 +124,18 @@ async def list_numbers(session: AsyncSession, account_id: str) -> list[str]:
         sa.select(Row.number).where(Row.account_id == account_id).order_by(Row.number)
     )
     return list(found)
+
+
+async def of(session: AsyncSession, account_id: str, ids: Iterable[str]) -> Mapping[str, Extension]:
+    """Those of `ids` that are extensions of the account, by their id."""
+    rows = await session.scalars(sa.select(Row).where(Row.account_id == account_id, Row.id.in_(set(ids))))
+    return {row.id: _extension(row) for row in rows}
+
+
+async def ids_of(session: AsyncSession, account_id: str, numbers: Iterable[str]) -> Mapping[str, str]:
+    """The ids of those of `numbers` that are extensions of the account, by number."""
+    query = sa.select(Row.number, Row.id).where(Row.account_id == account_id, Row.number.in_(set(numbers)))
+    return {number: extension_id for number, extension_id in await session.execute(query)}  # noqa: C416
 
 
 async def known(session: AsyncSession, account_id: str, ids: Sequence[str]) -> frozenset[str]:

@@ -8,7 +8,7 @@ from pydantic import ConfigDict, Field
 
 import tokens
 from button_templates.layout import Button
-from provisioning import boot_log, caller_id, device_csv, devices, sightings
+from provisioning import boot_log, caller_id, device_csv, device_search, devices, extensions, sightings
 from provisioning.api.operation import (
     READER,
     TECHNICIAN,
@@ -20,6 +20,7 @@ from provisioning.api.operation import (
     page_of,
     patch,
 )
+from provisioning.device_search import Filters, Status
 from provisioning.devices import Device, DeviceForm
 from provisioning.errors import NotFound
 from provisioning.fields import Input, check
@@ -100,6 +101,19 @@ class BootAnswer(Answer):
     config_hash: str | None
 
 
+class DevicesQuery(Paging):
+    """`q` is part of a name, a model or a MAC address in any spelling, or the beginning of an extension's
+    number; `not-current` is every device that has not fetched with the present token."""
+
+    q: str = Field(default="", max_length=100)
+    vendor: str = Field(default="", max_length=40)
+    location_id: str = Field(default="", pattern=r"^(loc_[0-9a-z]{26})?$")
+    status: Status | None = None
+
+    def filters(self) -> Filters:
+        return Filters(self.q, self.vendor, self.location_id, self.status)
+
+
 class RevealQuery(Input):
     model_config = ConfigDict(strict=False)
     reveal: bool = False
@@ -150,11 +164,29 @@ async def _one(call: Call, device: Device) -> DeviceAnswer:
     return (await _answers(call, [device]))[0]
 
 
-@operation("GET", "/devices", "device.list", roles=READER, answer=DevicePage, query=Paging, resource="device")
-async def list_(call: Call, query: Paging) -> Answer:
-    """The devices, newest first."""
+async def _with_ids(call: Call, body: Input) -> Input:
+    """`lines` may be named by the numbers of extensions, too."""
+    lines: list[str] = getattr(body, "lines", None) or []
+    ids = await extensions.ids_of(call.session, call.account_id, [line for line in lines if line.isdigit()])
+    return body.model_copy(update={"lines": [ids.get(line, line) for line in lines]}) if ids else body
+
+
+@operation(
+    "GET",
+    "/devices",
+    "device.list",
+    roles=READER,
+    answer=DevicePage,
+    query=DevicesQuery,
+    resource="device",
+)
+async def list_(call: Call, query: DevicesQuery) -> Answer:
+    """The devices, newest first, or those that meet all filters."""
+    current = await tokens.current(call.session, call.vault, call.account_id)
+    generation = current.generation if current else 0
+    conditions = device_search.conditions(call.account_id, query.filters(), generation)
     found, following = await devices.page(
-        call.session, call.account_id, limit=query.limit, cursor=query.cursor
+        call.session, call.account_id, *conditions, limit=query.limit, cursor=query.cursor
     )
     return DevicePage(data=await _answers(call, found), next_cursor=following)
 
@@ -170,8 +202,9 @@ async def list_(call: Call, query: Paging) -> Answer:
     status=201,
 )
 async def create(call: Call, body: DeviceForm) -> DeviceAnswer:
-    """A new device; its vendor is told from the MAC address when absent."""
-    made = await devices.add(call.session, call.rendering.vendors, call.account_id, body)
+    """A new device; its vendor is told from the MAC address when absent, lines are ids or numbers."""
+    form = check(DeviceForm, dict(await _with_ids(call, body)))
+    made = await devices.add(call.session, call.rendering.vendors, call.account_id, form)
     await devices.try_out(call.session, call.vault, call.rendering, made)
     return call.created(await _one(call, made))
 
@@ -223,7 +256,7 @@ async def update(call: Call, body: Input) -> DeviceAnswer:
     before = await read(call)
     call.expect(before)
     current = await devices.get(call.session, call.account_id, call.id)
-    form = check(DeviceForm, merged(current.form(), body))
+    form = check(DeviceForm, merged(current.form(), await _with_ids(call, body)))
     device = await devices.update(call.session, call.rendering.vendors, call.account_id, call.id, form)
     await devices.try_out(call.session, call.vault, call.rendering, device)
     after = await _one(call, device)

@@ -99,6 +99,7 @@ def _environment() -> jinja2.Environment:
         lstrip_blocks=True,
     )
     environment.globals["asset"] = assets.url
+    environment.filters["colons"] = lambda mac: ":".join(mac[at : at + 2] for at in range(0, 12, 2))
     environment.filters |= {"day": _day, "clock": _clock, "local": _local}
     environment.filters["compact"] = functools.partial(json.dumps, ensure_ascii=False, default=str)
     return environment

@@ -2,7 +2,7 @@
 
 from aiohttp import web
 
-from provisioning.web import assets, lists, login, settings
+from provisioning.web import assets, device, devices, lists, login, settings
 
 
 def add_routes(router: web.UrlDispatcher) -> None:
@@ -17,6 +17,8 @@ def add_routes(router: web.UrlDispatcher) -> None:
     router.add_get("/phone-numbers/{id}", lists.show_number)
     router.add_get("/audio-clips", lists.show_clips)
     router.add_get("/users", lists.show_users)
+    router.add_get("/devices", devices.show)
+    router.add_get("/devices/{id}", device.show)
     router.add_get("/static/{version}/{name}", assets.serve)
 
 

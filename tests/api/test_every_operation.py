@@ -34,6 +34,7 @@ BODIES: Final[Mapping[str, Any]] = {
     "button_template.move": {"module": 0, "from": 1, "to": 2},
     "device.create": {"mac": "805ec0aabbcc", "model": "T46S"},
     "device.update": {"name": "Newer"},
+    "device.set_options": {"language": "fr"},
     "device.import": "mac,model\n249ad8000001,T46S\n",
     "user.create": {"email": "new@b.example", "name": "N", "role": "viewer", "password": "a long password"},
     "user.update": {"name": "Newer"},

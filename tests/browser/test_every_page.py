@@ -17,6 +17,9 @@ PAGES = [
     "/phone-numbers",
     "/audio-clips",
     "/users",
+    "/devices",
+    "/devices?q=nobody",
+    "/devices/{device}",
 ]
 
 
@@ -35,8 +38,9 @@ def test_it_is_accessible_and_never_wider_than_the_screen(
     page = watched(context, console)
     faults = [f"/login: {fault}" for fault in checked(page, "/login")]
     log_in(page, account.email)
+    device = account.api("GET", "/devices?q=T54W")["data"][0]["id"]
     for path in PAGES:
-        faults += [f"{path}: {fault}" for fault in checked(page, path)]
+        faults += [f"{path}: {fault}" for fault in checked(page, path.format(device=device))]
     context.close()
     assert faults == []
     assert console == []

@@ -1,4 +1,4 @@
-// The activity filters apply themselves; without script the button does it.
+// Filters above a list apply themselves; without script the button does it.
 import { go } from "./parts.js";
 
 const form = () => document.querySelector("form[data-filters]");
@@ -9,7 +9,7 @@ function apply() {
   const query = new URLSearchParams();
   for (const [name, text] of new FormData(form())) if (text.trim()) query.append(name, text.trim());
   const focused = document.activeElement;
-  go(`/settings?${query}`, { replace: true, focus: focused?.id }).then(() => {
+  go(`${new URL(form().action).pathname}?${query}`, { replace: true, focus: focused?.id }).then(() => {
     // What was typed while the page was on its way stays where it was being typed.
     const field = focused?.id && document.getElementById(focused.id);
     if (field && field !== focused && focused.matches("input:not([type=checkbox])") && field.value !== focused.value) {

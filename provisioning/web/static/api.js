@@ -13,9 +13,10 @@ const LOST = { detail: "The server could not be reached. Nothing was saved." };
 // Answers {data, etag}. A session that has ended is begun again in a dialog, and the call is made again.
 export async function call(method, path, body, etag) {
   const headers = { Accept: "application/json" };
-  if (body instanceof FormData === false && body !== undefined) headers["Content-Type"] = "application/json";
+  const raw = body instanceof FormData || body instanceof Blob; // the browser names their type
+  if (!raw && body !== undefined) headers["Content-Type"] = "application/json";
   if (etag) headers["If-Match"] = etag;
-  const sent = body === undefined || body instanceof FormData ? body : JSON.stringify(body);
+  const sent = body === undefined || raw ? body : JSON.stringify(body);
   const response = await fetch(`/api/v1${path}`, { method, headers, body: sent, redirect: "error" }).catch(() => {
     throw new Problem(0, LOST);
   });

@@ -6,4 +6,5 @@ import "./secrets.js";
 import "./recipients.js";
 import "./activity.js";
 import "./upload.js";
+import "./devices.js";
 import "./menu.js";

@@ -1,6 +1,7 @@
 // Toggles and dropdowns save themselves; forms of texts show Save and Cancel while something differs.
 import { call } from "./api.js";
 import { clear, collect, isDirty, show, value } from "./forms.js";
+import { refresh } from "./parts.js";
 
 // ---- what saves itself: [data-auto="/resource"]
 
@@ -25,12 +26,19 @@ async function autosave(control) {
     keep(control, chosen);
     say(state, "Saved", "good");
     source(control);
+    if (control.hasAttribute("data-refresh") && !unsaved()) await refreshed(control.id);
   } catch (problem) {
     restore(control);
     say(state, "");
     show(place, [{ field: control.name, message: `Not saved. ${problem.errors?.[0]?.message ?? problem.message}` }]);
   }
   control.removeAttribute("aria-busy");
+}
+
+// What else the page says may follow from the control.
+async function refreshed(id) {
+  await refresh(id);
+  say(document.getElementById(id)?.closest(".field").querySelector(".state"), "Saved", "good");
 }
 
 // The state that is stored is kept where HTML keeps what a reset goes back to.

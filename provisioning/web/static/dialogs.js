@@ -49,6 +49,7 @@ document.addEventListener("click", async (event) => {
     await after(button, data);
   } catch (problem) {
     toast(problem.message);
+    if (problem.status === 412) await refresh(); // so that the next press is about what is there now
   }
   button.removeAttribute("aria-disabled");
 });

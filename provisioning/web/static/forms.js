@@ -14,6 +14,7 @@ export function value(control) {
   if (control.type === "checkbox") return control.checked;
   const kind = control.dataset.kind || "text";
   if (kind === "bool") return control.value === "" ? null : control.value === "true";
+  if (kind === "added") return [...JSON.parse(control.dataset.to), control.value.trim()];
   if (control.tagName === "SELECT" && control.value === "") return null;
   return KINDS[kind](kind === "lines" ? control.value : control.value.trim());
 }

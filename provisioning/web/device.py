@@ -1,0 +1,101 @@
+"""One phone: what it is, its lines and keys, its options, what it asked for and what it is served."""
+
+import re
+from typing import Any
+
+from aiohttp import web
+
+from provisioning import accounts, extensions
+from provisioning import locations as sites
+from provisioning.api import (
+    account,
+    button_templates,
+    device_options,
+    devices,
+    locations,
+    models,
+    phone_numbers,
+)
+from provisioning.api.devices import BootsQuery, DeviceAnswer, RevealQuery
+from provisioning.api.extensions import list_ as list_extensions
+from provisioning.api.operation import Handler, Paging
+from provisioning.api.run import read
+from provisioning.callers import Caller
+from provisioning.errors import NotFound, RenderError
+from provisioning.fields import check
+from provisioning.parts import DATABASE, PLATFORM, VENDORS
+from provisioning.phones.options import Options
+from provisioning.web import device_keys, option_fields
+from provisioning.web.page import page, read_all, render
+
+Values = dict[str, Any]
+
+
+@page
+async def show(request: web.Request, caller: Caller) -> web.Response:
+    path = {"id": request.match_info["id"]}
+    if not re.fullmatch("dev_[0-9a-z]{26}", path["id"]):
+        raise NotFound("there is no such device")
+    device = await read(request, caller, devices.read, path)
+    older = request.query.get("boots")
+    boots = check(BootsQuery, {"limit": "20"} | ({"cursor": older} if older else {}))
+    known = (await read(request, caller, models.list_)).data
+    keys, no_keys = await _made(request, caller, devices.buttons, path)
+    files, no_files = await _made(request, caller, devices.files, path, query=RevealQuery())
+    return await render(
+        request,
+        caller,
+        "device.html",
+        title=device.name or device_keys.colons(device.mac),
+        device=device,
+        model=next((m for m in known if (m.vendor, m.model) == (device.vendor, device.model)), None),
+        models=known,
+        vendors={name: vendor.title for name, vendor in request.app[VENDORS].items()},
+        keys=device_keys.rows(device, keys),
+        no_keys=no_keys,
+        files=files,
+        no_files=no_files,
+        targets=device_keys.TARGETS,
+        boots=await read(request, caller, devices.boots, path, query=boots),
+        boots_older=older,
+        locations=await read_all(request, caller, locations.list_),
+        templates=await read_all(request, caller, button_templates.list_),
+        numbers=await read_all(request, caller, phone_numbers.list_),
+        suggested=(await read(request, caller, list_extensions, query=Paging(limit=200))).data,
+        may_edit=caller.role in {"admin", "technician"},
+        **await _lines_and_options(request, caller, device, path),
+    )
+
+
+async def _made(
+    request: web.Request, caller: Caller, work: Handler, path: dict[str, str], **inputs: Any
+) -> tuple[list[Any], str]:
+    """What is made of the phone as a whole, or why it cannot be made."""
+    try:
+        return (await read(request, caller, work, path, **inputs)).data, ""
+    except RenderError as error:
+        return [], str(error)
+
+
+async def _lines_and_options(
+    request: web.Request, caller: Caller, device: DeviceAnswer, path: dict[str, str]
+) -> Values:
+    own = await read(request, caller, device_options.read, path)
+    above = await read(request, caller, account.read_options)
+    async with request.app[DATABASE].read() as session:
+        general = (await accounts.get(session, caller.account_id)).general
+        held = await extensions.of(session, caller.account_id, device.lines)
+        place = (
+            await sites.get(session, caller.account_id, device.location_id) if device.location_id else None
+        )
+    clocks = {
+        "account": Options(timezone=general.timezone),
+        "location": Options(timezone=place.form.timezone if place else None),
+    }
+    layers = clocks | {"platform": request.app[PLATFORM], "the account's options": above}
+    return {
+        "zone": general.timezone,
+        "lines": device_keys.line_rows(device, held),
+        "options": option_fields.groups(own, layers),
+        "options_etag": own.etag(),
+    }

@@ -1,0 +1,112 @@
+// Phones: a CSV file is imported, a key is overridden, the files are shown with their secrets.
+import { call, toast } from "./api.js";
+import { clear, collect, show } from "./forms.js";
+import { refresh } from "./parts.js";
+
+// ---- import
+
+document.addEventListener("submit", async (event) => {
+  const form = event.target.closest("form[data-import]");
+  if (!form) return;
+  event.preventDefault();
+  if (form.hasAttribute("aria-busy")) return;
+  const file = form.elements.file.files[0];
+  if (!file) return void show(form, [{ field: "file", message: "Choose a CSV file." }]);
+  form.setAttribute("aria-busy", "true");
+  faults(form, "", []);
+  try {
+    const { data } = await call("POST", "/devices/import", new Blob([file], { type: "text/csv" }));
+    form.closest("dialog").close();
+    toast(`${data.created} phones added, ${data.updated} updated.`);
+    await refresh("import-open");
+  } catch (problem) {
+    const found = problem.errors ?? [];
+    faults(form, found.length ? "Nothing was imported:" : `Nothing was imported. ${problem.message}`, found);
+  }
+  form.removeAttribute("aria-busy");
+});
+
+function faults(form, words, found) {
+  clear(form);
+  form.querySelector('[data-problem=""]').textContent = words;
+  const lines = found.map(({ field, message }) => {
+    const line = document.createElement("li");
+    line.textContent = field ? `${field}: ${message}` : message;
+    return line;
+  });
+  form.querySelector("[data-faults]").replaceChildren(...lines);
+}
+
+// ---- the model's vendor goes with it; a vendor that is guessed stays so
+
+document.addEventListener("change", (event) => {
+  if (!event.target.matches("select[name=model]")) return;
+  const vendor = event.target.form.elements.vendor;
+  const group = event.target.selectedOptions[0]?.parentElement;
+  if (vendor.value && group?.dataset.vendor) vendor.value = group.dataset.vendor;
+});
+
+// ---- override a key: the fields are those of its type
+
+function fit(form) {
+  const type = form.elements.type.value;
+  for (const part of form.querySelectorAll("[data-for]")) {
+    part.hidden = !part.dataset.for.split(" ").includes(type);
+    for (const control of part.querySelectorAll("input")) control.disabled = part.hidden;
+  }
+}
+
+document.addEventListener("click", (event) => {
+  if (event.target.closest("[data-open=override]")) fit(document.querySelector("form[data-overrides]"));
+});
+
+document.addEventListener("change", (event) => {
+  if (event.target.matches("form[data-overrides] [name=type]")) fit(event.target.form);
+});
+
+document.addEventListener("submit", async (event) => {
+  const form = event.target.closest("form[data-overrides]");
+  if (!form) return;
+  event.preventDefault();
+  if (form.hasAttribute("aria-busy")) return;
+  form.setAttribute("aria-busy", "true");
+  clear(form);
+  const { was, ...button } = collect(form.elements);
+  const replaced = [was, `${button.module}.${button.position}`];
+  const kept = JSON.parse(form.dataset.overrides).filter((each) => !replaced.includes(`${each.module}.${each.position}`));
+  try {
+    await call("PATCH", form.dataset.resource, { button_overrides: [...kept, button] }, form.dataset.etag);
+    form.closest("dialog").close();
+    for (const control of form.elements) control.defaultValue = control.value;
+    toast("The key is set. The phone has it after its next fetch.");
+    await refresh("keys-title");
+  } catch (problem) {
+    const found = (problem.errors ?? []).map(({ field, message }) => {
+      const name = field.replace(/^button_overrides(\[\d+\])?\.?/, "");
+      // The target's own faults come without its name.
+      return { field: form.querySelector(`[data-problem="target.${name}"]`) ? `target.${name}` : name, message };
+    });
+    const rest = show(form, found, problem.message);
+    if (rest) toast(rest);
+  }
+  form.removeAttribute("aria-busy");
+});
+
+// ---- the files with their secrets, for as long as the page is there
+
+document.addEventListener("click", async (event) => {
+  const button = event.target.closest("[data-files]");
+  if (!button) return;
+  const shown = button.getAttribute("aria-pressed") === "true";
+  try {
+    const { data } = await call("GET", `${button.dataset.files}${shown ? "" : "?reveal=true"}`);
+    for (const file of data.data) {
+      const place = [...document.querySelectorAll("[data-file]")].find((each) => each.dataset.file === file.name);
+      if (place) place.textContent = file.content;
+    }
+    button.setAttribute("aria-pressed", String(!shown));
+    button.querySelector("span").textContent = shown ? "Reveal secrets" : "Hide secrets";
+  } catch (problem) {
+    toast(problem.message);
+  }
+});
