@@ -2,7 +2,7 @@
 
 from aiohttp import web
 
-from provisioning.web import assets, login, settings
+from provisioning.web import assets, button_templates, login, settings
 
 
 def add_routes(router: web.UrlDispatcher) -> None:
@@ -11,6 +11,8 @@ def add_routes(router: web.UrlDispatcher) -> None:
     router.add_post("/login", login.submit)
     router.add_post("/logout", login.log_out)
     router.add_get("/settings", settings.show)
+    router.add_get("/button-templates", button_templates.show_all)
+    router.add_get("/button-templates/{id}", button_templates.show)
     router.add_get("/static/{version}/{name}", assets.serve)
 
 
