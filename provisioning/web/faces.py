@@ -50,6 +50,10 @@ class DrawnPage:
     def keys(self) -> list[DrawnKey]:
         return [key for column in self.columns for key in column]
 
+    @property
+    def used(self) -> int:
+        return sum(key.button is not None for key in self.keys)
+
 
 @dataclass(frozen=True, slots=True)
 class Unit:
@@ -63,7 +67,7 @@ class Unit:
 
     @property
     def used(self) -> int:
-        return sum(key.button is not None for page in self.pages for key in page.keys)
+        return sum(page.used for page in self.pages)
 
 
 @dataclass(frozen=True, slots=True)

@@ -52,7 +52,7 @@ FIELDS: Final = (
     TargetField("line", "Line number", "The first line of the phone is 1.", "[1-9][0-9]?", numeric=True),
     TargetField("extension", "Extension", _DIAL_HINT, _DIAL, choices="extensions"),
     TargetField("number", "Number", _DIAL_HINT, _DIAL),
-    TargetField("slot", "Park slot", "Where the call is parked, 701 say.", _DIAL, choices="slots"),
+    TargetField("slot", "Park slot", "Where the call is parked, such as 701.", _DIAL, choices="slots"),
     TargetField("mailbox", "Mailbox", _DIAL_HINT, _DIAL, choices="extensions"),
     TargetField("address", "Multicast address", "224.0.0.0 to 239.255.255.255", r"\d+\.\d+\.\d+\.\d+"),
     TargetField("port", "Port", "1 to 65535", "[0-9]{1,5}", numeric=True),

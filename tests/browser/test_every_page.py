@@ -13,6 +13,8 @@ PAGES = [
     "/settings?tab=locations",
     "/settings?tab=devices",
     "/settings?tab=activity",
+    "/button-templates",
+    "/button-templates/{button_template}?model=T54W&compare=VVX+450&compare=T20P",
 ]
 
 
@@ -31,7 +33,8 @@ def test_it_is_accessible_and_never_wider_than_the_screen(
     page = watched(context, console)
     faults = [f"/login: {fault}" for fault in checked(page, "/login")]
     log_in(page, account.email)
-    for path in PAGES:
+    ids = {"button_template": account.api("GET", "/button-templates")["data"][-1]["id"]}
+    for path in (each.format_map(ids) for each in PAGES):
         faults += [f"{path}: {fault}" for fault in checked(page, path)]
     context.close()
     assert faults == []

@@ -57,7 +57,21 @@ async function letGo(key) {
   return undefined;
 }
 
-// ---- keyboard
+// ---- keyboard. Tab stops once in all the keys, at the one that was there last; arrows go from key to key.
+
+function stopAt(key) {
+  for (const each of keys()) each.tabIndex = each === key ? 0 : -1;
+}
+
+document.addEventListener("focusin", (event) => {
+  const key = inPicture(event.target);
+  if (key) stopAt(key);
+});
+
+new MutationObserver(() => {
+  if (!keys().includes(document.activeElement)) stopAt(keys()[0]);
+}).observe(document.getElementById("panel"), { childList: true });
+stopAt(keys()[0]);
 
 document.addEventListener("keydown", (event) => {
   const key = inPicture(event.target);
