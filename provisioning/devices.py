@@ -163,6 +163,17 @@ async def bound(session: AsyncSession, account_id: str) -> Mapping[str, int]:
     return {str(template): count for template, count in await session.execute(query)}
 
 
+async def models_of(session: AsyncSession, account_id: str, template_id: str) -> list[str]:
+    """The models of the devices that are bound to the template, that of the most devices first."""
+    query = (
+        sa.select(Row.model)
+        .where(Row.account_id == account_id, Row.button_template_id == template_id)
+        .group_by(Row.model)
+        .order_by(sa.func.count().desc(), Row.model)
+    )
+    return list(await session.scalars(query))
+
+
 async def gather(
     session: AsyncSession, vault: Vault, rendering: Rendering, device: Device, token: str
 ) -> Phone:

@@ -11,12 +11,16 @@ from provisioning.phones.options import EMERGENCY_NUMBERS, Options
 
 @dataclass(frozen=True, slots=True)
 class Expansion:
-    """A type of expansion module: `keys` on each, at most `modules`, `reserved` positions not settable."""
+    """A type of expansion module: `keys` on each, at most `modules`, `reserved` positions not settable.
+
+    The keys are those of all its `pages`.
+    """
 
     name: str
     keys: int
     modules: int
     reserved: frozenset[int] = frozenset()
+    pages: int = 1
 
 
 @dataclass(frozen=True, slots=True)

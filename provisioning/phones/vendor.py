@@ -322,7 +322,7 @@ def _model(data: Mapping[str, Any]) -> Model:
         line_keys=data["line_keys"],
         lines=data["lines"],
         expansions=tuple(
-            Expansion(e["name"], e["keys"], e["modules"], frozenset(e.get("reserved", ())))
+            Expansion(e["name"], e["keys"], e["modules"], frozenset(e.get("reserved", ())), e.get("pages", 1))
             for e in data.get("expansions", ())
         ),
         facts=data,

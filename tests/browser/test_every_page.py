@@ -20,6 +20,8 @@ PAGES = [
     "/devices",
     "/devices?q=nobody",
     "/devices/{device}",
+    "/button-templates",
+    "/button-templates/{button_template}?model=T54W&compare=VVX+450&compare=T20P",
 ]
 
 
@@ -38,9 +40,12 @@ def test_it_is_accessible_and_never_wider_than_the_screen(
     page = watched(context, console)
     faults = [f"/login: {fault}" for fault in checked(page, "/login")]
     log_in(page, account.email)
-    device = account.api("GET", "/devices?q=T54W")["data"][0]["id"]
-    for path in PAGES:
-        faults += [f"{path}: {fault}" for fault in checked(page, path.format(device=device))]
+    ids = {
+        "device": account.api("GET", "/devices?q=T54W")["data"][0]["id"],
+        "button_template": account.api("GET", "/button-templates")["data"][-1]["id"],
+    }
+    for path in (each.format_map(ids) for each in PAGES):
+        faults += [f"{path}: {fault}" for fault in checked(page, path)]
     context.close()
     assert faults == []
     assert console == []

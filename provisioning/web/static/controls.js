@@ -117,6 +117,7 @@ async function save(form) {
       if (!typedOn) control.value = control.defaultValue;
     }
     say(state, "Saved", "good");
+    form.dispatchEvent(new CustomEvent("saved", { bubbles: true, detail: data }));
   } catch (problem) {
     say(state, "");
     if (problem.status === 412) await merge(form, changed, state);

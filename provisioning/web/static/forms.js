@@ -7,6 +7,7 @@ const KINDS = {
   // What is no number goes as it was typed, and the server says what is wrong with it.
   int: (text) => (text === "" ? null : /^\d+$/.test(text) ? Number(text) : text),
   words: (text) => (text.trim() ? text.trim().split(/[\s,]+/) : null),
+  json: (text) => JSON.parse(text),
   lines: (text) => text.split(/[\n,;]+/).map((line) => line.trim()).filter(Boolean),
 };
 
