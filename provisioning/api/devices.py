@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, Any
 
-from pydantic import ConfigDict, Field
+from pydantic import AfterValidator, ConfigDict, Field
 
 import tokens
 from button_templates.layout import Button
@@ -23,7 +23,7 @@ from provisioning.api.operation import (
 from provisioning.device_search import Filters, Status
 from provisioning.devices import Device, DeviceForm
 from provisioning.errors import NotFound
-from provisioning.fields import Input, check
+from provisioning.fields import Input, check, one_line
 from provisioning.sightings import Sighting
 
 
@@ -105,8 +105,8 @@ class DevicesQuery(Paging):
     """`q` is part of a name, a model or a MAC address in any spelling, or the beginning of an extension's
     number; `not-current` is every device that has not fetched with the present token."""
 
-    q: str = Field(default="", max_length=100)
-    vendor: str = Field(default="", max_length=40)
+    q: Annotated[str, Field(max_length=100), AfterValidator(one_line)] = ""
+    vendor: str = Field(default="", pattern=r"^[a-z0-9_-]{0,40}$")
     location_id: str = Field(default="", pattern=r"^(loc_[0-9a-z]{26})?$")
     status: Status | None = None
 

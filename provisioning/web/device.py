@@ -89,10 +89,10 @@ async def _lines_and_options(
             await sites.get(session, caller.account_id, device.location_id) if device.location_id else None
         )
     clocks = {
-        "account": Options(timezone=general.timezone),
+        "account settings": Options(timezone=general.timezone),
         "location": Options(timezone=place.form.timezone if place else None),
     }
-    layers = clocks | {"platform": request.app[PLATFORM], "the account's options": above}
+    layers = clocks | {"platform": request.app[PLATFORM], "account": above}
     return {
         "zone": general.timezone,
         "lines": device_keys.line_rows(device, held),

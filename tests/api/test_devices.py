@@ -93,7 +93,9 @@ async def test_a_page_of_many_devices_costs_as_many_queries_as_one_of_few(accoun
     assert sizes[0] == sizes[1] > 0
 
 
-@pytest.mark.parametrize("query", ["status=lost", "location_id=x", f"q={'a' * 101}", "no_such=1"])
+@pytest.mark.parametrize(
+    "query", ["status=lost", "location_id=x", f"q={'a' * 101}", "q=%00", "vendor=%00", "no_such=1"]
+)
 async def test_a_filter_that_is_none_is_refused(account: Account, query: str) -> None:
     assert (await account.viewer.get(f"/devices?{query}")).status == 422
 
