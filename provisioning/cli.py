@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import sys
+import threading
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict, replace
@@ -351,8 +352,14 @@ def _log_to_stderr(level: str) -> None:
     logging.basicConfig(level=level, handlers=[handler], force=True)
     logging.getLogger("alembic").setLevel(logging.WARNING)
     logging.getLogger("aiosqlite").setLevel(logging.WARNING)  # at DEBUG it logs the values of statements
+    threading.excepthook = _thread_ended
     # It logs requests that are no HTTP with all that they hold: a token, an API key.
     logging.getLogger("aiohttp.server").disabled = True
+
+
+def _thread_ended(end: threading.ExceptHookArgs) -> None:
+    """A driver's thread that outlives the loop has nobody to tell, and its traceback may hold secrets."""
+    logging.getLogger(__name__).debug("a thread ended with %s", end.exc_type.__name__)
 
 
 class _Redacted(logging.Formatter):

@@ -345,7 +345,7 @@ def _load_sample(shell: Shell) -> subprocess.CompletedProcess[str]:
         ),
         ({"PROVISIONING_TLS_CERT": "a", "PROVISIONING_TLS_KEY": "b"}, ("serve",), "error: "),
         ({"PROVISIONING_BASE_URL": "http://:80"}, ("migrate",), "error: PROVISIONING_BASE_URL: "),
-        ({}, ("serve", "--host", "203.0.113.1"), "error: "),
+        ({"PROVISIONING_LOG_LEVEL": "error"}, ("serve", "--host", "203.0.113.1"), "error: "),
     ],
 )
 def test_what_cannot_work_is_one_line_and_no_traceback(

@@ -46,7 +46,7 @@ def test_the_server_answers_as_the_document_says_whatever_it_is_asked(shell: She
                 f"{shell.url}/api/v1/openapi.json",
                 *("--header", f"Authorization: Bearer {key}"),
                 *("--checks", checks),
-                *("--max-examples", "10", "--seed", "1", "--phases", "examples,coverage,fuzzing"),
+                *("--max-examples", "6", "--seed", "1", "--phases", "examples,coverage,fuzzing"),
                 *("--suppress-health-check", "all", "--no-color"),
             ],
             cwd=shell.folder,
