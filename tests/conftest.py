@@ -57,6 +57,10 @@ def postgresql() -> Iterator[PostgresServer]:
     # begins it closes that folder to others.
     with tempfile.TemporaryDirectory(prefix="postgresql-") as folder:
         server = get_server(Path(folder) / "data")
+        # What no test does is to cut the power.
+        for setting in ("fsync", "full_page_writes", "synchronous_commit"):
+            server.psql(f"ALTER SYSTEM SET {setting} = off;")
+        server.psql("SELECT pg_reload_conf();")
         yield server
         server.cleanup()
 

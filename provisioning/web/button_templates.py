@@ -87,8 +87,8 @@ def _chosen(request: web.Request, vendors: Vendors, bound: list[str]) -> tuple[s
     """The model to be shown, and that of the address where there is no such model."""
     asked = request.query.get("model")
     known = [model for model in (asked, *bound) if model and faces.find(vendors, model)]
-    usual = [vendor.data["usual_model"] for vendor in vendors.values() if vendor.name == "yealink"]
-    shown: str = (known or usual or [next(iter(vendor.models)) for vendor in vendors.values()])[0]
+    usual = max(vendors.values(), key=lambda vendor: len(vendor.models)).data["usual_model"]
+    shown: str = (known or [usual])[0]
     return shown, asked if asked and asked != shown else None
 
 

@@ -4,29 +4,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from button_templates import layout
 from button_templates.layout import Button
 from provisioning.api.devices import ButtonAnswer, DeviceAnswer
 from provisioning.extensions import Extension
+from provisioning.web.key_words import TYPES
 
 # For each type of key: its words, and the fields of its target.
-TARGETS: Final[Mapping[str, tuple[str, str]]] = {
-    "line": ("Line", "line"),
-    "blf": ("Busy lamp of an extension", "extension"),
-    "speed_dial": ("Speed dial", "number"),
-    "park": ("Park slot", "slot"),
-    "voicemail": ("Voicemail", ""),
-    "shared_voicemail": ("Shared voicemail", "mailbox"),
-    "dnd": ("Do not disturb", ""),
-    "forward": ("Forward", "number"),
-    "transfer": ("Transfer", "number"),
-    "conference": ("Conference", ""),
-    "intercom": ("Intercom", "extension"),
-    "multicast_page": ("Multicast paging", "address port"),
-    "record": ("Record", ""),
-    "dtmf": ("Tones (DTMF)", "digits"),
-    "url": ("Address (URL)", "url"),
-    "none": ("Empty", ""),
-}
+TARGETS: Final = {name: (TYPES[name], " ".join(form.model_fields)) for name, form in layout.TARGETS.items()}
 
 
 @dataclass(frozen=True, slots=True)

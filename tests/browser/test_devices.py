@@ -240,7 +240,7 @@ class TestOnePhone:
         dialog.get_by_role("button", name="Save").click()
         expect(page.get_by_role("row", name="Speed dial").get_by_text("This phone")).to_be_visible()
         page.get_by_role("button", name="Silence key 2").click()
-        expect(page.get_by_role("row", name="Empty").get_by_text("This phone")).to_be_visible()
+        expect(page.get_by_role("row", name="Kept empty").get_by_text("This phone")).to_be_visible()
         page.get_by_role("button", name="Remove the override of key 2").click()
         expect(page.get_by_role("button", name="Override key 2")).to_be_visible()
         assert device(account, "001565102003")["button_overrides"] == []

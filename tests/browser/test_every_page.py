@@ -25,8 +25,7 @@ PAGES = [
 ]
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [1280, 320])
+@pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("dark", 1280), ("light", 320)])
 def test_it_is_accessible_and_never_wider_than_the_screen(
     browser: Browser, site: Shell, account: Account, console: list[str], scheme: str, width: int
 ) -> None:

@@ -40,7 +40,7 @@ function faults(form, words, found) {
 // ---- the model's vendor goes with it; a vendor that is guessed stays so
 
 document.addEventListener("change", (event) => {
-  if (!event.target.matches("select[name=model]")) return;
+  if (!event.target.matches("dialog select[name=model]")) return;
   const vendor = event.target.form.elements.vendor;
   const group = event.target.selectedOptions[0]?.parentElement;
   if (vendor.value && group?.dataset.vendor) vendor.value = group.dataset.vendor;
