@@ -139,12 +139,13 @@ class TestDirectory:
         port = int(account.house.url.rpartition(":")[2])
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         head = (
-            f"GET /api/v1/switch/directory/{name} HTTP/1.1\r\nHost: x\r\n"
+            f"GET /api/v1/switch/directory/{name} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
             f"Authorization: Bearer {account.switch.key}\r\n\r\n"
         )
         writer.write(head.encode())
-        assert await reader.readline() == b"HTTP/1.1 200 OK\r\n"
+        assert (await reader.read()).startswith(b"HTTP/1.1 200 OK\r\n")
         writer.close()
+        await writer.wait_closed()
 
     @pytest.mark.parametrize("name", ["9999", "%00", "%ff", "%F0%9F%93%9E", "a%20b", "a%2Fb", "x" * 300])
     async def test_an_unknown_name_is_not_found(self, account: Account, name: str) -> None:
