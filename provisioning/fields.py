@@ -66,6 +66,11 @@ def _mac(value: Any) -> str:
     return digits
 
 
+def colons(mac: str) -> str:
+    """`805ec0aabbcc` as people read it, `80:5e:c0:aa:bb:cc`."""
+    return ":".join(mac[at : at + 2] for at in range(0, len(mac), 2))
+
+
 def _host(value: str) -> str:
     labels = value.removesuffix(".").split(".")
     if all(re.fullmatch(r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)", label) for label in labels):

@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo
 import jinja2
 
 from provisioning.emergency import EmergencyCall
+from provisioning.fields import colons
 from provisioning.outbox import Mail
 from provisioning.phones.vendor import shipped_templates
 from provisioning.scene import Place
@@ -38,7 +39,7 @@ class Letters:
 
     def __init__(self, sender: str, operator_folder: Path | None = None) -> None:
         self._sender = sender
-        shipped = shipped_templates().parent / "email"
+        shipped = shipped_templates() / "email"
         self._shipped = _templates([shipped])
         self._templates = _templates([operator_folder / "email", shipped] if operator_folder else [shipped])
 
@@ -62,7 +63,7 @@ class Letters:
     def _body(self, template: str, call: EmergencyCall) -> str:
         told: dict[str, Any] = {"call": call, "report": call.report, "scene": call.scene}
         told |= {"subject": subject(call), "local_time": _local_time(call), "utc": utc, "address": address}
-        told["mac"] = lambda digits: ":".join(re.findall("..", digits))
+        told["mac"] = colons
         try:
             return self._templates.get_template(template).render(told)
         except Exception as error:

@@ -1,8 +1,8 @@
 """Loads an account file: the account and all that belongs to it are made or updated, or nothing is."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -23,11 +23,13 @@ from provisioning import (
 from provisioning.account_file import AccountFile, DevicePart, ExtensionPart, TelephonyPart, TemplatePart
 from provisioning.accounts import EmergencyRecipients, General, Telephony
 from provisioning.devices import Device, DeviceForm, Rendering
-from provisioning.errors import FieldError, Invalid, RenderError, invalid
+from provisioning.errors import FieldError, Invalid, collected, invalid
 from provisioning.extensions import ExtensionForm
 from provisioning.locations import LocationForm
 from provisioning.numbers import NumberForm
 from provisioning.vault import Vault
+
+Find = Callable[[AsyncSession, str, str], Awaitable[Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,9 +187,16 @@ class _Parts:
             model=part.model,
             expansion=part.expansion,
             name=part.name,
-            location_id=await self._location_id(part.location),
+            location_id=await self._id(
+                locations.find, part.location, "location", "there is no location of this name"
+            ),
             lines=[await self._line(index, number) for index, number in enumerate(part.lines)],
-            button_template_id=await self._template_id(part.button_template),
+            button_template_id=await self._id(
+                library.find,
+                part.button_template,
+                "button_template",
+                "there is no button template of this name",
+            ),
             button_overrides=part.button_overrides,
             outbound_number_id=await self._number_id(part.outbound_number, "outbound_number"),
             options=part.options,
@@ -197,26 +206,18 @@ class _Parts:
         else:
             await devices.add(self._session, self._rendering.vendors, self._account_id, form)
 
+    async def _id(self, find: Find, name: str | None, field: str, why: str) -> str | None:
+        """The id of what the file names; raises `Invalid` where the account has no such thing."""
+        if name is None:
+            return None
+        found = await find(self._session, self._account_id, name)
+        if found is None:
+            raise invalid(field, why)
+        made: str = found.id
+        return made
+
     async def _number_id(self, number: str | None, field: str) -> str | None:
-        if number is None:
-            return None
-        if found := await numbers.find(self._session, self._account_id, number):
-            return found.id
-        raise invalid(field, "the account has no such phone number")
-
-    async def _location_id(self, name: str | None) -> str | None:
-        if name is None:
-            return None
-        if found := await locations.find(self._session, self._account_id, name):
-            return found.id
-        raise invalid("location", "there is no location of this name")
-
-    async def _template_id(self, name: str | None) -> str | None:
-        if name is None:
-            return None
-        if found := await library.find(self._session, self._account_id, name):
-            return found.id
-        raise invalid("button_template", "there is no button template of this name")
+        return await self._id(numbers.find, number, field, "the account has no such phone number")
 
     async def _line(self, index: int, number: str) -> str:
         if found := await extensions.find(self._session, self._account_id, number):
@@ -267,14 +268,3 @@ async def _try(session: AsyncSession, vault: Vault, rendering: Rendering, device
             part = "button_template" if key.source == "template" else "button_overrides"
             raise invalid(part, f"module {key.module} position {key.position}: {why}")
     return [f"{device.mac} ({device.model}): {warning}" for warning in phone.warnings]
-
-
-@contextmanager
-def collected(faults: list[FieldError], path: str) -> Iterator[None]:
-    """Notes the faults of one part under its path, so that one run names those of all parts."""
-    try:
-        yield
-    except Invalid as error:
-        faults += error.under(path).errors
-    except RenderError as error:
-        faults.append(FieldError(path, str(error)))

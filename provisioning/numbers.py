@@ -14,7 +14,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from provisioning import db
 from provisioning.db import Base, assign, new_id, now, values
-from provisioning.errors import NotFound, invalid
+from provisioning.errors import NotFound, invalid, missing
 from provisioning.fields import Email, Input, one_line
 
 
@@ -90,11 +90,9 @@ async def find(session: AsyncSession, account_id: str, number: str) -> PhoneNumb
 
 async def expect(session: AsyncSession, account_id: str, number_id: str | None, *, field: str) -> None:
     """Raises `Invalid` for that field unless the id is None or that of a number of the account."""
-    try:
-        if number_id is not None:
+    if number_id is not None:
+        with missing(field):
             await _row(session, account_id, number_id)
-    except NotFound as error:
-        raise invalid(field, str(error)) from None
 
 
 async def page(

@@ -51,6 +51,10 @@ class Row(Base):
     late_noted_at: Mapped[datetime | None]
 
 
+# The state is written out, or PostgreSQL would not see that the index is of just these.
+_WAITS: Final = sa.literal_column("mails.state") == sa.literal_column("'waiting'")
+
+
 @dataclass(frozen=True, slots=True)
 class Mail:
     """A mail that is ours to send; `attempt` is 1 for the first."""
@@ -157,10 +161,13 @@ async def note_late(session: AsyncSession, at: datetime) -> list[Row]:
 
 
 def _due(at: datetime) -> tuple[sa.ColumnElement[bool], ...]:
-    # The state is written out, or PostgreSQL would not see that the index is of just these.
-    return sa.literal_column("mails.state") == sa.literal_column("'waiting'"), Row.next_attempt_at <= at
+    return _WAITS, Row.next_attempt_at <= at
+
+
+def late(at: datetime) -> sa.ColumnElement[bool]:
+    """Of mails that are somebody's business by now."""
+    return sa.and_(_WAITS, Row.created_at <= at - LATE)
 
 
 def _late(at: datetime) -> tuple[sa.ColumnElement[bool], ...]:
-    waits = sa.literal_column("mails.state") == sa.literal_column("'waiting'")
-    return waits, Row.late_noted_at.is_(None), Row.created_at <= at - LATE
+    return late(at), Row.late_noted_at.is_(None)

@@ -28,8 +28,8 @@ MODELS = json.loads((DATA / "polycom_models.json").read_text())
 USER_AGENTS = json.loads((DATA / "polycom_user_agents.json").read_text())
 ERA = {name: era for era in ("ucs4+", "3.x-only", "unknown") for name in PARAMS[era]}
 
-POLYCOM = Vendor("polycom", [shipped_templates()])
-AGAIN = Vendor("polycom", [shipped_templates()])
+POLYCOM = Vendor("polycom", [shipped_templates() / "phones"])
+AGAIN = Vendor("polycom", [shipped_templates() / "phones"])
 URL = "https://provisioning.example.com/p/pptsecret/"
 TODAY = date(2026, 5, 1)
 HOSTILE = 'O\'Brien & "Söhne" <x>'
@@ -824,7 +824,7 @@ def test_the_light_goes_out_in_time_or_never(seconds: int, told: str | None) -> 
 
 
 def test_there_is_a_reading_of_every_button_type_and_nothing_else() -> None:
-    data = tomllib.loads((shipped_templates() / "polycom" / "vendor.toml").read_text())
+    data = tomllib.loads((shipped_templates() / "phones" / "polycom" / "vendor.toml").read_text())
     assert set(data["buttons"]) == set(TYPES)
     assert {name for name, b in data["buttons"].items() if "refused" in b} == {"multicast_page", "url"}
     assert data["buttons"]["line"]["most"] == 48

@@ -1,6 +1,6 @@
 """Provisioning tokens: the secret in the URL that an account's phones boot against."""
 
-from tokens.table import Resolved, Token, current, generate, resolve, rotate
+from tokens.table import Resolved, Token, current, generate, generation, resolve, rotate
 from tokens.text import is_well_formed, make, put_in, redact, take_out
 
 __all__ = [
@@ -8,6 +8,7 @@ __all__ = [
     "Token",
     "current",
     "generate",
+    "generation",
     "is_well_formed",
     "make",
     "put_in",

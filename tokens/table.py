@@ -69,6 +69,12 @@ async def current(session: AsyncSession, vault: Vault, account_id: str) -> Token
     return Token(vault.open(row.sealed, *_where(row)), row.generation, row.created_at)
 
 
+async def generation(session: AsyncSession, account_id: str) -> int:
+    """That of the current token, 0 before the first; its text stays sealed."""
+    row = await _current(session, account_id)
+    return row.generation if row else 0
+
+
 async def resolve(session: AsyncSession, vault: Vault, token: str) -> Resolved | None:
     """Whose token this is, a retired one too, or None. A malformed one costs no look at the database."""
     if not text.is_well_formed(token):

@@ -151,9 +151,8 @@ def _answer(device: Device, number: str | None, seen: Sighting, generation: int)
 
 
 async def _answers(call: Call, found: Sequence[Device]) -> list[DeviceAnswer]:
-    current = await tokens.current(call.session, call.vault, call.account_id)
+    generation = await tokens.generation(call.session, call.account_id)
     seen = await sightings.of(call.session, call.account_id, [device.mac for device in found])
-    generation = current.generation if current else 0
     shown = await caller_id.of_devices(call.session, call.account_id, [device.id for device in found])
     return [
         _answer(device, shown[device.id], seen.get(device.mac, Sighting()), generation) for device in found
@@ -182,8 +181,7 @@ async def _with_ids(call: Call, body: Input) -> Input:
 )
 async def list_(call: Call, query: DevicesQuery) -> Answer:
     """The devices, newest first, or those that meet all filters."""
-    current = await tokens.current(call.session, call.vault, call.account_id)
-    generation = current.generation if current else 0
+    generation = await tokens.generation(call.session, call.account_id)
     conditions = device_search.conditions(call.account_id, query.filters(), generation)
     found, following = await devices.page(
         call.session, call.account_id, *conditions, limit=query.limit, cursor=query.cursor

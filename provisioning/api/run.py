@@ -98,9 +98,6 @@ async def _ended(run: _Run) -> web.Response:
 async def _answer(run: _Run) -> web.Response:
     run.caller = caller = await _recognise(run)
     _permit(run, caller)
-    for name, value in run.path.items():
-        if name == "id" and not _ID.fullmatch(value):
-            raise NotFound("there is no such thing")
     result = await _done(run, caller, await _inputs(run))
     if isinstance(result, Streamed):
         return stream.response(result, run.request.app[DATABASE])
@@ -110,6 +107,9 @@ async def _answer(run: _Run) -> web.Response:
 def _permit(run: _Run, caller: Caller) -> None:
     if caller.role not in run.operation.roles:
         raise Refused(403, f"a {caller.role} may not do this")
+    if "id" in run.path and not _ID.fullmatch(run.path["id"]):
+        kind = run.operation.resource.partition("/")[0]
+        raise NotFound(f"there is no such {kind.replace('_', ' ')}")
 
 
 async def _done(run: _Run, caller: Caller, inputs: dict[str, Any]) -> Any:

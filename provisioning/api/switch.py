@@ -117,7 +117,7 @@ async def read_caller_id(call: Call, query: CallerQuery) -> CallerId:
     extension = await _extension(call, query.sip_username)
     return CallerId(
         sip_username=extension.sip_username,
-        number=await caller_id.of_extension(call.session, call.account_id, extension.sip_username),
+        number=await caller_id.of_extension(call.session, call.account_id, extension),
         display_name=extension.display_name,
     )
 

@@ -31,10 +31,10 @@ _XML = str.maketrans(
 
 
 def shipped_templates() -> Path:
-    """The folder of the vendors' folders: inside the package once installed, beside it in a checkout."""
+    """The folder of all templates: inside the package once installed, beside it in a checkout."""
     package = Path(__file__).parent.parent
     inside = package / "templates"
-    return (inside if inside.is_dir() else package.parent / "templates") / "phones"
+    return inside if inside.is_dir() else package.parent / "templates"
 
 
 def split_mac(name: str) -> tuple[str, str] | None:
@@ -265,7 +265,7 @@ class Vendor:
 @cache
 def load_vendors(operator_folder: Path | None = None) -> dict[str, Vendor]:
     """All vendors by name; a folder of the operator's is searched before the shipped one. Read once."""
-    folders = [folder for folder in (operator_folder, shipped_templates()) if folder]
+    folders = [folder for folder in (operator_folder, shipped_templates() / "phones") if folder]
     names = sorted({path.parent.name for folder in folders for path in folder.glob("*/vendor.toml")})
     return {name: Vendor(name, folders) for name in names}
 

@@ -38,7 +38,6 @@ async def show_all(request: web.Request, caller: Caller) -> web.Response:
         starters=[
             (form.name, form.description, stored(form.buttons)) for form in library.starters().values()
         ],
-        may=_may(caller),
     )
 
 
@@ -79,7 +78,6 @@ async def show(request: web.Request, caller: Caller) -> web.Response:
         types=key_words.TYPES,
         fields=key_words.FIELDS,
         said=key_words.said,
-        may=_may(caller),
     )
 
 
@@ -106,7 +104,3 @@ def _copy(template: Any, names: set[str]) -> Mapping[str, Any]:
         if (name := f"{template.name[:90]} copy{'' if number == 1 else f' {number}'}") not in names
     )
     return {"name": name, "description": template.description, "buttons": stored(template.buttons)}
-
-
-def _may(caller: Caller) -> Mapping[str, bool]:
-    return {"technician": caller.role in {"admin", "technician"}}

@@ -1,11 +1,10 @@
 """One phone: what it is, its lines and keys, its options, what it asked for and what it is served."""
 
-import re
 from typing import Any
 
 from aiohttp import web
 
-from provisioning import accounts, extensions
+from provisioning import accounts, extensions, fields
 from provisioning import locations as sites
 from provisioning.api import (
     account,
@@ -21,7 +20,7 @@ from provisioning.api.extensions import list_ as list_extensions
 from provisioning.api.operation import Handler, Paging
 from provisioning.api.run import read
 from provisioning.callers import Caller
-from provisioning.errors import NotFound, RenderError
+from provisioning.errors import RenderError
 from provisioning.fields import check
 from provisioning.parts import DATABASE, PLATFORM, VENDORS
 from provisioning.phones.options import Options
@@ -34,8 +33,6 @@ Values = dict[str, Any]
 @page
 async def show(request: web.Request, caller: Caller) -> web.Response:
     path = {"id": request.match_info["id"]}
-    if not re.fullmatch("dev_[0-9a-z]{26}", path["id"]):
-        raise NotFound("there is no such device")
     device = await read(request, caller, devices.read, path)
     older = request.query.get("boots")
     boots = check(BootsQuery, {"limit": "20"} | ({"cursor": older} if older else {}))
@@ -46,7 +43,7 @@ async def show(request: web.Request, caller: Caller) -> web.Response:
         request,
         caller,
         "device.html",
-        title=device.name or device_keys.colons(device.mac),
+        title=device.name or fields.colons(device.mac),
         device=device,
         model=next((m for m in known if (m.vendor, m.model) == (device.vendor, device.model)), None),
         models=known,
@@ -62,7 +59,6 @@ async def show(request: web.Request, caller: Caller) -> web.Response:
         templates=await read_all(request, caller, button_templates.list_),
         numbers=await read_all(request, caller, phone_numbers.list_),
         suggested=(await read(request, caller, list_extensions, query=Paging(limit=200))).data,
-        may_edit=caller.role in {"admin", "technician"},
         **await _lines_and_options(request, caller, device, path),
     )
 
@@ -94,7 +90,6 @@ async def _lines_and_options(
     }
     layers = clocks | {"platform": request.app[PLATFORM], "account": above}
     return {
-        "zone": general.timezone,
         "lines": device_keys.line_rows(device, held),
         "options": option_fields.groups(own, layers),
         "options_etag": own.etag(),

@@ -36,10 +36,6 @@ class KeyRow:
     silent: Sequence[Any]
 
 
-def colons(mac: str) -> str:
-    return ":".join(mac[at : at + 2] for at in range(0, 12, 2))
-
-
 def line_rows(device: DeviceAnswer, held: Mapping[str, Extension]) -> list[LineRow]:
     lines = device.lines
 

@@ -6,7 +6,7 @@ from urllib.parse import urlencode
 from aiohttp import web
 
 import tokens
-from provisioning import accounts, device_search, extensions
+from provisioning import device_search, extensions
 from provisioning.api import button_templates, devices, locations, models
 from provisioning.api.devices import DevicesQuery
 from provisioning.api.extensions import list_ as list_extensions
@@ -14,7 +14,7 @@ from provisioning.api.operation import Paging
 from provisioning.api.run import read
 from provisioning.callers import Caller
 from provisioning.fields import check
-from provisioning.parts import DATABASE, VAULT, VENDORS
+from provisioning.parts import DATABASE, VENDORS
 from provisioning.web.page import page, read_all, render
 
 STATUSES: Final = {
@@ -34,11 +34,9 @@ async def show(request: web.Request, caller: Caller) -> web.Response:
     found = await read(request, caller, devices.list_, query=query)
     suggested = await read(request, caller, list_extensions, query=Paging(limit=200))
     async with request.app[DATABASE].read() as session:
-        current = await tokens.current(session, request.app[VAULT], caller.account_id)
-        generation = current.generation if current else 0
+        generation = await tokens.generation(session, caller.account_id)
         total = await device_search.count(session, caller.account_id, query.filters(), generation)
         lines = await extensions.of(session, caller.account_id, [e for row in found.data for e in row.lines])
-        zone = (await accounts.get(session, caller.account_id)).general.timezone
     return await render(
         request,
         caller,
@@ -47,7 +45,6 @@ async def show(request: web.Request, caller: Caller) -> web.Response:
         phones=found.data,
         total=total,
         lines=lines,
-        zone=zone,
         given={name: given.get(name, "") for name in _FILTERS},
         filtered=bool(given),
         older=found.next_cursor and urlencode({**given, "cursor": found.next_cursor}),
@@ -58,5 +55,4 @@ async def show(request: web.Request, caller: Caller) -> web.Response:
         locations=await read_all(request, caller, locations.list_),
         templates=await read_all(request, caller, button_templates.list_),
         suggested=suggested.data,
-        may_edit=caller.role in {"admin", "technician"},
     )

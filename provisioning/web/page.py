@@ -14,10 +14,11 @@ from aiohttp import hdrs, web
 
 from provisioning import accounts, callers
 from provisioning.api import problem
-from provisioning.api.operation import Handler, Paging
+from provisioning.api.operation import ADMIN, TECHNICIAN, Handler, Paging
 from provisioning.api.run import place, read
 from provisioning.callers import Caller
 from provisioning.errors import ProvisioningError
+from provisioning.fields import colons
 from provisioning.http import session_value
 from provisioning.parts import CONFIG, DATABASE, VAULT
 from provisioning.phones.vendor import shipped_templates
@@ -78,6 +79,7 @@ async def render(
     if caller is not None:
         async with request.app[DATABASE].read() as session:
             values["account"] = await accounts.get(session, caller.account_id)
+        values["may"] = {"admin": caller.role in ADMIN, "technician": caller.role in TECHNICIAN}
     text = _environment().get_template(template).render(caller=caller, path=request.path, **values)
     response = web.Response(status=status, text=text, content_type="text/html", headers=HEADERS)
     response.enable_compression()
@@ -92,14 +94,14 @@ async def _error(request: web.Request, caller: Caller | None, status: int, reaso
 @functools.cache
 def _environment() -> jinja2.Environment:
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(shipped_templates().parent / "web"),
+        loader=jinja2.FileSystemLoader(shipped_templates() / "web"),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
     environment.globals["asset"] = assets.url
-    environment.filters["colons"] = lambda mac: ":".join(mac[at : at + 2] for at in range(0, 12, 2))
+    environment.filters["colons"] = colons
     environment.filters |= {"day": _day, "clock": _clock, "local": _local}
     environment.filters["compact"] = functools.partial(json.dumps, ensure_ascii=False, default=str)
     return environment

@@ -48,8 +48,7 @@ async def show(request: web.Request, caller: Caller) -> web.Response:
     values = await _READ[tab](request, caller)
     panel = request.headers.get("X-Part") == "panel"
     template = f"settings_{tab}.html" if panel else "settings.html"
-    may = {"admin": caller.role == "admin", "technician": caller.role in {"admin", "technician"}}
-    return await render(request, caller, template, title="Settings", tab=tab, tabs=TABS, may=may, **values)
+    return await render(request, caller, template, title="Settings", tab=tab, tabs=TABS, **values)
 
 
 async def _general(request: web.Request, caller: Caller) -> Values:
@@ -78,7 +77,6 @@ async def _devices(request: web.Request, caller: Caller) -> Values:
     options = await read(request, caller, account.read_options)
     async with request.app[DATABASE].read() as session:
         bound = await devices.bound(session, caller.account_id)
-        own = (await accounts.get(session, caller.account_id)).options
     return {
         "templates": templates,
         "bound": bound,
@@ -86,7 +84,7 @@ async def _devices(request: web.Request, caller: Caller) -> Values:
         "generation": state.generation,
         "since": state.created_at,
         "counts": state.devices,
-        "options": option_fields.groups(own, {"platform": request.app[PLATFORM]}),
+        "options": option_fields.groups(options, {"platform": request.app[PLATFORM]}),
         "options_etag": options.etag(),
     }
 

@@ -6,8 +6,7 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy import event
 
-from provisioning import caller_id
-from provisioning.errors import NotFound
+from provisioning import caller_id, extensions
 from tests.api.conftest import Account
 
 DEFAULT, LAB = "+12125550100", "+12125550102"
@@ -23,7 +22,9 @@ async def shown(account: Account) -> dict[str, str | None]:
 
 async def of(account: Account, sip_username: str) -> str | None:
     async with account.house.database.read() as session:
-        return await caller_id.of_extension(session, account.id, sip_username)
+        extension = await extensions.find_registered(session, account.id, sip_username)
+        assert extension
+        return await caller_id.of_extension(session, account.id, extension)
 
 
 async def ids(account: Account, path: str, name: str) -> dict[str, str]:
@@ -85,8 +86,7 @@ async def test_an_extension_shows_its_phones_number_else_its_own_else_the_accoun
         DEFAULT,
     )
     assert await of(account, "4205") == DEFAULT  # on no phone
-    with pytest.raises(NotFound):
-        await of(account, "4999")
+    assert (await account.switch.get("/switch/caller-id?sip_username=4999")).status == 404
 
 
 @pytest.mark.parametrize(
@@ -120,5 +120,4 @@ async def test_the_number_of_another_account_is_never_shown(account: Account) ->
     async with account.house.database.read() as session:
         ids_ = list(await session.scalars(sa.text("SELECT id FROM devices")))
         assert await caller_id.of_devices(session, "acc_other", ids_) == {}
-        with pytest.raises(NotFound):
-            await caller_id.of_extension(session, "acc_other", "4201")
+        assert await extensions.find_registered(session, "acc_other", "4201") is None
