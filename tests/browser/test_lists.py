@@ -36,6 +36,14 @@ class TestLocations:
         names = [row["name"] for row in account.api("GET", "/locations")["data"]]
         assert sorted(names) == ["Portland", "Sydney"]
 
+    def test_what_is_said_of_a_location_stands_beside_its_name(self, page: Page) -> None:
+        page.goto("/locations")
+        section = page.get_by_role("region", name="Portland")
+        for name, text in (("Callback number", "+12075550100"), ("Time zone", "The account's")):
+            term, said = section.get_by_text(name).bounding_box(), section.get_by_text(text).bounding_box()
+            assert term and said
+            assert said["y"] == term["y"] and said["x"] > term["x"] + term["width"]
+
     def test_a_half_filled_address_is_refused_by_field_and_nothing_is_lost(
         self, page: Page, console: list[str]
     ) -> None:
