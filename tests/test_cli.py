@@ -1,90 +1,19 @@
-"""The command line, as somebody types it: real processes, a database of their own."""
+"""The command line, as somebody types it."""
 
 import json
 import os
 import re
-import signal
 import sqlite3
-import ssl
 import subprocess
-import sys
-import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
+from contextlib import closing
 from pathlib import Path
 
 import pytest
-from aiohttp.test_utils import unused_port
 
 from provisioning.samples import account_file
 from tests.certificates import self_signed
-
-COMMAND = Path(sys.executable).with_name("provisioning")
-
-
-@dataclass
-class Shell:
-    """A folder in which commands are run; `port` is the one that its server listens on."""
-
-    folder: Path
-    port: int = field(default_factory=unused_port)
-    scheme: str = "http"
-    environ: dict[str, str] = field(default_factory=dict)
-
-    @property
-    def url(self) -> str:
-        return f"{self.scheme}://127.0.0.1:{self.port}"
-
-    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [COMMAND, *arguments],
-            cwd=self.folder,
-            env=self.environment(),
-            text=True,
-            capture_output=True,
-            timeout=60,
-        )
-
-    @contextmanager
-    def serving(self) -> Iterator[subprocess.Popen[str]]:
-        """A server that answers; what it prints is in `server.log`."""
-        command = [str(COMMAND), "serve", "--port", str(self.port)]
-        with (
-            (self.folder / "server.log").open("w") as log,
-            subprocess.Popen(
-                command, cwd=self.folder, env=self.environment(), text=True, stdout=log, stderr=log
-            ) as process,
-        ):
-            try:
-                self._wait_for(process)
-                yield process
-            finally:
-                process.terminate()
-
-    def _wait_for(self, process: subprocess.Popen[str]) -> None:
-        for _ in range(200):
-            assert process.poll() is None, (self.folder / "server.log").read_text()
-            try:
-                if self.fetch(f"{self.url}/health")[0] == 200:
-                    return
-            except OSError:
-                time.sleep(0.05)  # until the process listens, there is nothing to wait for but time
-        raise AssertionError("the server does not answer")
-
-    def environment(self) -> dict[str, str]:
-        return {"PATH": os.environ["PATH"], "PROVISIONING_BASE_URL": self.url, **self.environ}
-
-    def fetch(self, url: str) -> tuple[int, bytes]:
-        trusting = ssl.create_default_context()
-        trusting.check_hostname, trusting.verify_mode = False, ssl.CERT_NONE
-        try:
-            with urllib.request.urlopen(url, context=trusting, timeout=10) as answer:
-                return answer.status, answer.read()
-        except urllib.error.HTTPError as error:
-            return error.code, error.read()
+from tests.shell import COMMAND, Done, Shell
 
 
 @pytest.fixture
@@ -280,7 +209,7 @@ def test_a_bad_setting_is_refused_by_name(shell: Shell) -> None:
 
 def test_serve_ends_at_once_when_it_is_told_to(shell: Shell) -> None:
     with shell.serving() as process:
-        process.send_signal(signal.SIGTERM)
+        process.terminate()
         assert process.wait(timeout=5) == 0
 
 
@@ -319,7 +248,7 @@ def test_https_is_served_with_the_certificate_of_the_environment(shell: Shell) -
         assert shell.fetch(f"{url}805ec0102001.cfg")[0] == 200
 
 
-def _load_sample(shell: Shell) -> subprocess.CompletedProcess[str]:
+def _load_sample(shell: Shell) -> Done:
     return shell.run("load", str(account_file()))
 
 

@@ -173,7 +173,7 @@ def test_our_models_are_those_of_the_documents(vendors: dict[str, Vendor]) -> No
     assert ours == {(m.vendor, m.name, m.keys, m.lines) for m in MODELS.values()}
 
 
-@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 @pytest.mark.parametrize("vendor_name", ["yealink", "polycom"])
 async def test_every_model_boots_and_holds_exactly_what_the_account_says(
     house: House, vendors: dict[str, Vendor], vendor_name: str

@@ -11,9 +11,7 @@ import sqlalchemy as sa
 from aiohttp import FormData
 
 from provisioning import activity, api_keys
-from tests.conftest import House
-
-ROLES = ("admin", "technician", "viewer", "switch")
+from tests.conftest import ROLES, House, Stock
 
 
 @dataclass(frozen=True)
@@ -92,21 +90,35 @@ class Account:
 
 
 @pytest.fixture
-async def account(house: House, sample: str) -> Account:
-    return await make_account(house, sample)
+def database_url(stock: Stock) -> str:
+    """The URL of a database with the sample account in it."""
+    return stock.url
+
+
+@pytest.fixture
+async def account(house: House, stock: Stock) -> Account:
+    return stocked(house, stock)
+
+
+def stocked(house: House, stock: Stock) -> Account:
+    """The account that the database of the house holds from the beginning."""
+    return _account(house, stock.account_id, stock.provisioning_url(house), stock.keys)
 
 
 async def make_account(house: House, text: str) -> Account:
+    """One more."""
     loaded = await house.load(text)
     async with house.database.write() as session:
         keys = {
-            role: await api_keys.add(session, house.vault, loaded.account_id, name=role, role=role)  # type: ignore[arg-type]
+            role: await api_keys.add(session, house.vault, loaded.account_id, name=role, role=role)
             for role in ROLES
         }
-    clients = {role: Client(house, key) for role, key in keys.items()}
-    return Account(
-        house, loaded.account_id, str(loaded.provisioning_url), **clients, nobody=Client(house, None)
-    )
+    return _account(house, loaded.account_id, str(loaded.provisioning_url), keys)
+
+
+def _account(house: House, account_id: str, url: str, keys: Mapping[api_keys.Role, str]) -> Account:
+    clients = {role: Client(house, keys[role]) for role in ROLES}
+    return Account(house, account_id, url, **clients, nobody=Client(house, None))
 
 
 def form(**parts: str | bytes) -> FormData:

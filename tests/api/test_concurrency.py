@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.api.conftest import Account
-from tests.test_cli import Shell
+from tests.shell import Shell
 
 WRITER = """
 import asyncio, sys, aiohttp

@@ -45,7 +45,7 @@ BODIES: Final[Mapping[str, Any]] = {
 QUERIES: Final = {"switch.caller_id": "?sip_username=4298"}
 INVALID: Final = {"no_such_field": 1}
 named = pytest.mark.parametrize("operation", OPERATIONS, ids=lambda o: f"{o.method} {o.path}")
-sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+sqlite = pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 
 
 async def resources(account: Account) -> dict[str, str]:

@@ -10,7 +10,7 @@ import pytest
 
 from provisioning import faxes
 from tests.api.conftest import Account, Client
-from tests.test_cli import Shell
+from tests.shell import Shell
 
 
 def fax(fax_id: str, direction: str = "inbound") -> dict[str, str]:

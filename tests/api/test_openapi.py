@@ -10,7 +10,7 @@ import pytest
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from provisioning.api.operation import OPERATIONS
-from tests.test_cli import Shell
+from tests.shell import Shell
 
 SCHEMATHESIS = Path(sys.executable).with_name("schemathesis")
 

@@ -10,9 +10,9 @@ import sqlalchemy as sa
 from provisioning import activity, boot_log, emergency, outbox
 from provisioning.api.operation import OPERATIONS
 from provisioning.relay import Relay
-from tests.api.conftest import make_account
+from tests.api.conftest import stocked
 from tests.api.test_every_operation import call, resources
-from tests.conftest import StartHouse
+from tests.conftest import StartHouse, Stock
 
 # Operations whose answer is to show a secret, by the contract.
 SHOWS: Final = {
@@ -27,10 +27,10 @@ SHOWS: Final = {
 PASSWORDS: Final = ("Kq7vTz2mWx94LpRd", "739204816355", "a long password", "kept-by-the-relay")
 
 
-@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-async def test_no_secret_is_found_where_it_does_not_belong(start_house: StartHouse, sample: str) -> None:
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
+async def test_no_secret_is_found_where_it_does_not_belong(start_house: StartHouse, stock: Stock) -> None:
     relays = (Relay("127.0.0.1", 1, username="mailer", password=PASSWORDS[-1]),)
-    account = await make_account(await start_house(relays=relays), sample)
+    account = stocked(await start_house(relays=relays), stock)
     log = io.StringIO()
     handler = logging.StreamHandler(log)
     logging.getLogger().addHandler(handler)

@@ -164,7 +164,7 @@ class TestDirectory:
         assert (await account.switch.get("/switch/caller-id?sip_username=4999")).status == 404
 
 
-@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 async def test_the_switch_may_call_its_own_operations_and_nothing_else(account: Account) -> None:
     ids = await resources(account)
     for operation in OPERATIONS:

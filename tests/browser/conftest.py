@@ -6,17 +6,16 @@ import os
 import shutil
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Coroutine, Iterator
 from dataclasses import dataclass
 from datetime import date
-from pathlib import Path
-from typing import Any
+from threading import Thread
+from typing import Any, TypeVar
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
-from provisioning import activity, api_keys, users
+from provisioning import activity, api_keys, sessions, users
 from provisioning.db import Database, new_id
 from provisioning.devices import Rendering
 from provisioning.load import load
@@ -24,9 +23,10 @@ from provisioning.phones.options import Options
 from provisioning.phones.vendor import load_vendors
 from provisioning.samples import account_file
 from provisioning.vault import open_vault
-from tests.test_cli import Shell
+from tests.shell import Shell
 
 PASSWORD = "a password of the tests"
+T = TypeVar("T")
 
 
 @pytest.fixture(scope="session")
@@ -50,15 +50,45 @@ def browser() -> Iterator[Browser]:
         browser.close()
 
 
+class Inside:
+    """The way behind the server's back into its database; the tests' own loop is Playwright's."""
+
+    def __init__(self, site: Shell) -> None:
+        self.database = Database(f"sqlite:///{site.folder}/var/provisioning.db")
+        self.vault = open_vault(site.folder / "var" / "keys.json")
+        self.rendering = Rendering(load_vendors(), Options(), site.url, date(2026, 11, 24))
+        self._loop = asyncio.new_event_loop()
+        self._thread = Thread(target=self._loop.run_forever)
+        self._thread.start()
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result()
+
+    def close(self) -> None:
+        self.run(self.database.close())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+
+@pytest.fixture(scope="session")
+def inside(site: Shell) -> Iterator[Inside]:
+    inside = Inside(site)
+    yield inside
+    inside.close()
+
+
 @dataclass(frozen=True)
 class Account:
-    """An account of the server, and the way behind its back into its rows."""
+    """An account of the server; `cookie` is of a session of its admin."""
 
     site: Shell
+    inside: Inside
     id: str
     email: str
     url: str
     key: str
+    cookie: str
 
     def api(self, method: str, path: str, body: object = None) -> Any:
         """What somebody else does on the account meanwhile."""
@@ -83,54 +113,40 @@ class Account:
             return error.code
 
     def add_user(self, email: str, role: Any) -> None:
-        async def add(database: Database) -> None:
-            async with database.write() as session:
+        async def add() -> None:
+            async with self.inside.database.write() as session:
                 await users.add(session, self.id, email=email, name=role, role=role, password=PASSWORD)
 
-        on_database(self.site, add)
+        self.inside.run(add())
 
     def entries(self) -> list[activity.Entry]:
         """The account's activity, newest first."""
-        found: list[activity.Entry] = []
 
-        async def look(database: Database) -> None:
-            async with database.read() as session:
-                found.extend((await activity.page(session, self.id, activity.Filters(), limit=200))[0])
+        async def look() -> list[activity.Entry]:
+            async with self.inside.database.read() as session:
+                return (await activity.page(session, self.id, activity.Filters(), limit=200))[0]
 
-        on_database(self.site, look)
-        return found
-
-
-def on_database(site: Shell, work: Callable[[Database], Any]) -> None:
-    async def run() -> None:
-        database = Database(f"sqlite:///{site.folder}/var/provisioning.db")
-        try:
-            await work(database)
-        finally:
-            await database.close()
-
-    with ThreadPoolExecutor(1) as thread:  # this one's loop is Playwright's
-        thread.submit(asyncio.run, run()).result()
+        return self.inside.run(look())
 
 
 @pytest.fixture
-def account(site: Shell) -> Account:
+def account(site: Shell, inside: Inside) -> Account:
     """The sample account under an email of its own."""
     email = f"{new_id('usr')[4:]}@harbourlane.example"
     text = account_file().read_text("utf-8").replace("office@harbourlane.example", email)
-    made: list[Account] = []
 
-    async def make(database: Database) -> None:
-        vault = open_vault(Path(site.folder) / "var" / "keys.json")
-        rendering = Rendering(load_vendors(), Options(), site.url, date(2026, 11, 24))
-        async with database.write() as session:
-            loaded = await load(session, vault, rendering, text)
+    async def make() -> Account:
+        vault = inside.vault
+        async with inside.database.write() as session:
+            loaded = await load(session, vault, inside.rendering, text)
             await users.set_password(session, loaded.account_id, email, PASSWORD)
             key = await api_keys.add(session, vault, loaded.account_id, name="tests", role="admin")
-        made.append(Account(site, loaded.account_id, email, str(loaded.provisioning_url), key))
+            user = await users.find(session, email)
+            assert user
+            cookie = await sessions.start(session, vault, user)
+        return Account(site, inside, loaded.account_id, email, str(loaded.provisioning_url), key, cookie)
 
-    on_database(site, make)
-    return made[0]
+    return inside.run(make())
 
 
 @pytest.fixture
@@ -149,10 +165,9 @@ def console() -> list[str]:
 
 @pytest.fixture
 def page(context: BrowserContext, account: Account, console: list[str]) -> Iterator[Page]:
-    """A page of the account's admin, who is logged in."""
-    page = watched(context, console)
-    log_in(page, account.email)
-    yield page
+    """A page of the account's admin, who is logged in; it is at none of the server's yet."""
+    context.add_cookies([{"name": "session", "value": account.cookie, "url": account.site.url}])
+    yield watched(context, console)
     assert console == []
 
 

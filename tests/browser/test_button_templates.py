@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from tests.browser.conftest import Account, log_in, watched
-from tests.test_cli import Shell
+from tests.shell import Shell
 
 MOVED = "Dropped."
 
@@ -39,7 +39,6 @@ def editor(page: Page, template: dict[str, Any]) -> Page:
 
 def opened(page: Page, template: dict[str, Any], query: str = "?model=T54W") -> Page:
     page.goto(f"/button-templates/{template['id']}{query}")
-    page.wait_for_load_state("networkidle")
     return page
 
 
@@ -60,6 +59,7 @@ def save_key(page: Page) -> None:
 
 class TestTheList:
     def test_it_shows_each_template_with_its_keys_and_phones(self, page: Page) -> None:
+        page.goto("/devices")
         page.get_by_role("link", name="Button Templates").first.click()
         row = page.get_by_role("row", name=re.compile("^Desk"))
         assert row.get_by_role("cell").all_inner_texts()[:2] == ["3", "3"]

@@ -9,6 +9,7 @@ import pytest
 from playwright.sync_api import BrowserContext, Page, expect
 
 from tests.browser.conftest import Account, log_in, watched
+from tests.shell import Shell
 
 
 def device(account: Account, mac: str = "805ec0102001") -> Any:
@@ -91,9 +92,11 @@ class TestTheList:
         expect(page.get_by_role("heading", name="7 phones found")).to_be_visible()
         assert "Front desk, Portland" not in names(page)
 
-    def test_it_is_searched_without_script_too(self, context: BrowserContext, page: Page) -> None:
+    def test_it_is_searched_without_script_too(
+        self, context: BrowserContext, page: Page, site: Shell
+    ) -> None:
         plain = context.browser.new_context(  # type: ignore[union-attr]
-            base_url=page.url.split("/settings")[0], java_script_enabled=False
+            base_url=site.url, java_script_enabled=False
         )
         plain.add_cookies(context.cookies())  # type: ignore[arg-type]
         bare = plain.new_page()

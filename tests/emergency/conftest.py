@@ -7,8 +7,8 @@ import pytest
 
 from provisioning.relay import Relay
 from provisioning.schedule import Schedule
-from tests.api.conftest import Account, Answer, make_account
-from tests.conftest import House, StartHouse
+from tests.api.conftest import Account, Answer, stocked
+from tests.conftest import House, StartHouse, Stock
 from tests.mail_relay import MailRelay
 
 SAFETY: Final = "safety@harbourlane.example"  # the account's recipient
@@ -29,8 +29,14 @@ async def house(start_house: StartHouse, relay: MailRelay) -> House:
 
 
 @pytest.fixture
-async def account(house: House, sample: str) -> Account:
-    return await make_account(house, sample)
+def database_url(stock: Stock) -> str:
+    """The URL of a database with the sample account in it."""
+    return stock.url
+
+
+@pytest.fixture
+async def account(house: House, stock: Stock) -> Account:
+    return stocked(house, stock)
 
 
 def at(relay: MailRelay) -> Relay:

@@ -6,14 +6,13 @@ as soon as it has its 202.
 """
 
 import asyncio
-import json
+import os
 import random
 import re
-import sys
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, get_args
 
@@ -24,11 +23,12 @@ from aiohttp.test_utils import unused_port
 from provisioning import emergency, outbox
 from provisioning.db import Database
 from provisioning.schedule import Schedule
+from tests.emergency import worker
 from tests.mail_relay import Fault, MailRelay, Received
+from tests.shell import Process
 
 Key = tuple[str, str]  # a call id and a recipient
 
-_WORKER: Final = Path(__file__).with_name("worker.py")
 _GREETING: Final[tuple[Fault, ...]] = ("hang_at_greeting", "drop_at_greeting")
 _LATER: Final[tuple[Fault, ...]] = tuple(fault for fault in get_args(Fault) if fault not in _GREETING)
 _KILLS: Final = ("greeting", "taken", "answer")
@@ -148,7 +148,7 @@ class _Server:
         self.relay = MailRelay(fault=storm.fault, on_step=self._on_step)
         self.broken_off: list[Key] = []
         self._of_the_dead = 0  # connections up to this number are of processes that were killed
-        self._process: asyncio.subprocess.Process | None = None
+        self._process: Process | None = None
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -160,7 +160,7 @@ class _Server:
                 task.cancel()
                 assert self._process is not None
                 self._process.terminate()
-                assert await self._process.wait() == 0
+                assert await asyncio.to_thread(self._process.wait) == 0
 
     def kill(self) -> None:
         assert self._process is not None
@@ -169,12 +169,15 @@ class _Server:
     async def _keep(self) -> None:
         while True:
             before = len(self.relay.received)
-            self._process = await asyncio.create_subprocess_exec(
-                *(sys.executable, str(_WORKER), self.storm.database_url, str(self.storm.key_file)),
-                *(str(self.port), str(self.relay.port), json.dumps(asdict(self.storm.schedule))),
-                stderr=asyncio.subprocess.DEVNULL if self.storm.quiet else None,
+            storm = self.storm
+            self._process = Process(
+                worker.serve,
+                (storm.database_url, storm.key_file, self.port, self.relay.port, storm.schedule),
+                folder=storm.key_file.parent,
+                environ={},
+                err=Path(os.devnull) if storm.quiet else None,
             )
-            await self._process.wait()
+            await asyncio.to_thread(self._process.wait, None)
             self._of_the_dead = self.relay.connections
             taken = {key(mail) for mail in self.relay.received[before:]}
             self.storm.unclear.update(taken & await self.storm.unmarked())

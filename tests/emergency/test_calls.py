@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import sqlalchemy as sa
 
-from tests.api.conftest import Account, Client, make_account
-from tests.conftest import StartHouse
+from tests.api.conftest import Account, Client, make_account, stocked
+from tests.conftest import StartHouse, Stock
 from tests.emergency.conftest import DESK, QUICK, SAFETY, calls, report
 from tests.emergency.test_report import set_sydney, share_with_sydney
 from tests.mail_relay import MailRelay
@@ -78,10 +78,10 @@ async def test_a_location_tells_its_last_test_and_whom_it_reached(account: Accou
 
 
 async def test_a_list_of_locations_asks_no_more_for_many_than_for_one(
-    start_house: StartHouse, sample: str
+    start_house: StartHouse, stock: Stock
 ) -> None:
     quiet = replace(QUICK, poll=60.0)  # so that nobody else asks the database
-    account = await make_account(await start_house(schedule=quiet), sample)
+    account = stocked(await start_house(schedule=quiet), stock)
     await report(account)
     asked: list[str] = []
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from tests.api.conftest import Account, Client, make_account
-from tests.conftest import StartHouse
+from tests.api.conftest import Account, Client, make_account, stocked
+from tests.conftest import StartHouse, Stock
 from tests.emergency.conftest import DESK, QUICK, SAFETY, at, calls, report
 from tests.mail_relay import MailRelay
 
@@ -238,10 +238,10 @@ async def test_a_call_id_that_comes_again_for_another_call_is_called_out(
 
 
 async def test_the_same_call_reported_to_four_servers_at_once_is_one(
-    start_house: StartHouse, relay: MailRelay, sample: str
+    start_house: StartHouse, relay: MailRelay, stock: Stock
 ) -> None:
     houses = [await start_house(relays=(at(relay),), schedule=QUICK) for _ in range(4)]
-    account = await make_account(houses[0], sample)
+    account = stocked(houses[0], stock)
     clients = [Client(house, account.switch.key) for house in houses] * 4
     body = {"call_id": "call-1", "dialed": "911", "sip_username": "4202"}
     answers = await asyncio.gather(*(client.post("/switch/emergency-calls", body) for client in clients))
@@ -284,9 +284,9 @@ async def test_without_a_recipient_the_call_is_kept_and_called_out(
 
 
 async def test_mails_wait_for_a_relay_and_tell_what_was_known_at_the_time(
-    start_house: StartHouse, relay: MailRelay, sample: str
+    start_house: StartHouse, relay: MailRelay, stock: Stock
 ) -> None:
-    waiting = await make_account(await start_house(schedule=QUICK), sample)
+    waiting = stocked(await start_house(schedule=QUICK), stock)
     told = (await report(waiting, dialed="911")).json
     assert told["warnings"] == [
         "No mail relay is set (PROVISIONING_SMTP_URL): mails wait until there is one."

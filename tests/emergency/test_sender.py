@@ -17,13 +17,13 @@ from provisioning import outbox
 from provisioning.db import now
 from provisioning.relay import Relay
 from provisioning.schedule import Schedule
-from tests.api.conftest import Account, make_account
+from tests.api.conftest import Account, stocked
 from tests.certificates import self_signed
-from tests.conftest import StartHouse
+from tests.conftest import StartHouse, Stock
 from tests.emergency.conftest import DESK, QUICK, SAFETY, at, calls, report
 from tests.mail_relay import Fault, MailRelay
 
-sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+sqlite = pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 
 
 def suffer(relay: MailRelay, *faults: Fault) -> None:
@@ -110,10 +110,10 @@ async def test_a_mail_may_come_twice_only_when_nobody_knows_whether_it_came(
 
 
 async def test_a_mail_leaves_as_soon_as_its_call_is_stored(
-    start_house: StartHouse, relay: MailRelay, sample: str
+    start_house: StartHouse, relay: MailRelay, stock: Stock
 ) -> None:
     house = await start_house(relays=(at(relay),), schedule=replace(QUICK, poll=600.0))
-    await report(await make_account(house, sample))
+    await report(stocked(house, stock))
     await relay.arrived(2)
 
 
@@ -145,12 +145,12 @@ async def test_a_real_call_goes_before_tests(account: Account, relay: MailRelay)
     assert order.index(SAFETY) < 2 * QUICK.lane
 
 
-async def test_the_second_relay_takes_over(start_house: StartHouse, relay: MailRelay, sample: str) -> None:
+async def test_the_second_relay_takes_over(start_house: StartHouse, relay: MailRelay, stock: Stock) -> None:
     """The first says nothing: who found out is late by half an attempt, the others know already."""
     silent = MailRelay(fault=lambda _recipient: "hang_at_greeting")
     async with silent.running():
         house = await start_house(relays=(at(silent), at(relay)), schedule=replace(QUICK, lane=1))
-        account = await make_account(house, sample)
+        account = stocked(house, stock)
         await report(account)
         assert [mail["attempts"] for mail in await delivered(account)] == [1, 1]
         assert len(silent.steps) == 1
@@ -158,12 +158,12 @@ async def test_the_second_relay_takes_over(start_house: StartHouse, relay: MailR
 
 @sqlite
 async def test_what_each_relay_said_is_told_without_their_names(
-    start_house: StartHouse, relay: MailRelay, sample: str
+    start_house: StartHouse, relay: MailRelay, stock: Stock
 ) -> None:
     relay.fault = lambda _recipient: "refuse_recipient"
     nowhere = Relay("no-such-host.invalid", 25)
     house = await start_house(relays=(nowhere, at(relay)), schedule=replace(QUICK, delays=()))
-    account = await make_account(house, sample)
+    account = stocked(house, stock)
     await report(account)
     await relay.until(lambda: len(relay.steps) >= 4)
     (call,) = await calls(account)
@@ -175,11 +175,11 @@ async def test_what_each_relay_said_is_told_without_their_names(
 
 
 async def test_a_mail_that_is_given_up_is_called_out_and_seen(
-    start_house: StartHouse, relay: MailRelay, sample: str, caplog: pytest.LogCaptureFixture
+    start_house: StartHouse, relay: MailRelay, stock: Stock, caplog: pytest.LogCaptureFixture
 ) -> None:
     relay.fault = lambda recipient: "refuse_data" if recipient == DESK else None
     house = await start_house(relays=(at(relay),), schedule=replace(QUICK, delays=(0.0, 0.0)))
-    account = await make_account(house, sample)
+    account = stocked(house, stock)
     await report(account)
     await relay.until(lambda: relay.steps.count(("recipient", DESK)) == 3)
     (call,) = await calls(account)
@@ -195,10 +195,10 @@ async def test_a_mail_that_is_given_up_is_called_out_and_seen(
 
 
 async def test_a_late_mail_is_called_out_once_by_whichever_server_sees_it(
-    start_house: StartHouse, sample: str, caplog: pytest.LogCaptureFixture
+    start_house: StartHouse, stock: Stock, caplog: pytest.LogCaptureFixture
 ) -> None:
     houses = [await start_house(schedule=QUICK) for _ in range(3)]
-    account = await make_account(houses[0], sample)
+    account = stocked(houses[0], stock)
     await report(account)
     await age(account, outbox.LATE)
 
@@ -221,10 +221,10 @@ async def test_a_late_mail_is_called_out_once_by_whichever_server_sees_it(
 
 
 async def test_what_a_server_had_claimed_when_it_died_another_sends(
-    start_house: StartHouse, relay: MailRelay, sample: str
+    start_house: StartHouse, relay: MailRelay, stock: Stock
 ) -> None:
     """The dead one's claim is in the database, and lapses."""
-    account = await make_account(await start_house(schedule=QUICK), sample)
+    account = stocked(await start_house(schedule=QUICK), stock)
     await report(account)
     dead = replace(QUICK, margin=0.5, limit=0.5)
     async with account.house.database.write() as session:
@@ -241,21 +241,21 @@ async def test_what_a_server_had_claimed_when_it_died_another_sends(
 
 @sqlite
 async def test_a_server_that_slept_past_its_own_claim_does_not_send_twice(
-    start_house: StartHouse, relay: MailRelay, sample: str
+    start_house: StartHouse, relay: MailRelay, stock: Stock
 ) -> None:
     """As after its machine was suspended: the claim has lapsed, and the mail is still being sent."""
     relay.fault = lambda _recipient: "hang_at_recipient"
     house = await start_house(relays=(at(relay),), schedule=replace(QUICK, limit=30.0, margin=-29.9))
-    await report(await make_account(house, sample))
+    await report(stocked(house, stock))
     await relay.until(lambda: [step for step, _ in relay.steps].count("recipient") == 2)
     await asyncio.sleep(0.5)  # that nothing comes can only be waited for
     assert [step for step, _ in relay.steps].count("recipient") == 2
 
 
 async def test_what_a_dead_servers_claim_says_later_is_believed_only_when_it_is_good(
-    start_house: StartHouse, sample: str
+    start_house: StartHouse, stock: Stock
 ) -> None:
-    account = await make_account(await start_house(schedule=QUICK), sample)
+    account = stocked(await start_house(schedule=QUICK), stock)
     await report(account)
     database, lapsed = account.house.database, replace(QUICK, limit=0.0, margin=0.0)
     async with database.write() as session:
@@ -271,13 +271,13 @@ async def test_what_a_dead_servers_claim_says_later_is_believed_only_when_it_is_
 
 
 async def test_a_server_that_ends_lets_its_mails_go(
-    start_house: StartHouse, relay: MailRelay, sample: str
+    start_house: StartHouse, relay: MailRelay, stock: Stock
 ) -> None:
     """A mail is being sent while the server is told to end: it is free at once, not when a claim lapses."""
     relay.fault = lambda _recipient: "hang_at_recipient"
     long = replace(QUICK, limit=500.0, delays=(600.0,))
     house = await start_house(relays=(at(relay),), schedule=long)
-    account = await make_account(house, sample)
+    account = stocked(house, stock)
     async with house.sender.running():  # as the server's own, but it ends before the test does
         await report(account)
         await relay.until(lambda: [step for step, _ in relay.steps].count("recipient") == 2)
@@ -336,36 +336,36 @@ class TestEncryption:
 
     @sqlite
     async def test_starttls_is_used_where_it_is_offered_whoever_offers_it(
-        self, start_house: StartHouse, sample: str, tmp_path: Path
+        self, start_house: StartHouse, stock: Stock, tmp_path: Path
     ) -> None:
         relay = self.relay(tmp_path)
         async with relay.running():
             house = await start_house(relays=(at(relay),), schedule=QUICK)
-            await report(await make_account(house, sample))
+            await report(stocked(house, stock))
             assert {mail.encrypted for mail in await relay.arrived(2)} == {True}
             await house.sender.settled()
 
     @sqlite
     async def test_a_login_on_this_machine_needs_no_proof(
-        self, start_house: StartHouse, sample: str, tmp_path: Path
+        self, start_house: StartHouse, stock: Stock, tmp_path: Path
     ) -> None:
         relay = self.relay(tmp_path, login=("us er", "p@ss:wörd"))
         async with relay.running():
             relays = (Relay("127.0.0.1", relay.port, username="us er", password="p@ss:wörd"),)
             house = await start_house(relays=relays, schedule=QUICK)
-            await report(await make_account(house, sample))
+            await report(stocked(house, stock))
             assert {(m.encrypted, m.login) for m in await relay.arrived(2)} == {(True, "us er")}
             await house.sender.settled()
 
     @sqlite
     async def test_a_wrong_password_is_told_in_plain_words(
-        self, start_house: StartHouse, sample: str, tmp_path: Path
+        self, start_house: StartHouse, stock: Stock, tmp_path: Path
     ) -> None:
         relay = self.relay(tmp_path, login=("user", "right"))
         async with relay.running():
             relays = (Relay("127.0.0.1", relay.port, username="user", password="wrong-canary"),)
             house = await start_house(relays=relays, schedule=replace(QUICK, delays=(), limit=20.0))
-            account = await make_account(house, sample)
+            account = stocked(house, stock)
             await report(account)
             await until_failed(account)
             (call,) = await calls(account)
@@ -374,7 +374,7 @@ class TestEncryption:
     @pytest.mark.parametrize("scheme", ["smtps", "smtp"])
     @sqlite
     async def test_a_relay_that_cannot_prove_its_name_gets_no_password(
-        self, start_house: StartHouse, sample: str, tmp_path: Path, scheme: str
+        self, start_house: StartHouse, stock: Stock, tmp_path: Path, scheme: str
     ) -> None:
         """Not on this machine, or so it seems by its name."""
         relay = self.relay(tmp_path, implicit=scheme == "smtps")
@@ -383,7 +383,7 @@ class TestEncryption:
             relays = (Relay(host, relay.port, scheme == "smtps", "user", "canary"),)
             assert relays[0].sure
             house = await start_house(relays=relays, schedule=replace(QUICK, delays=()))
-            account = await make_account(house, sample)
+            account = stocked(house, stock)
             await report(account)
             await until_failed(account)
             (call,) = await calls(account)
@@ -392,11 +392,11 @@ class TestEncryption:
 
     @sqlite
     async def test_a_password_goes_over_no_network_in_the_clear(
-        self, start_house: StartHouse, relay: MailRelay, sample: str
+        self, start_house: StartHouse, relay: MailRelay, stock: Stock
     ) -> None:
         relays = (Relay("0.0.0.0", relay.port, username="user", password="canary"),)
         house = await start_house(relays=relays, schedule=replace(QUICK, delays=()))
-        account = await make_account(house, sample)
+        account = stocked(house, stock)
         await report(account)
         await until_failed(account)
         assert relay.received == []

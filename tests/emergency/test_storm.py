@@ -5,8 +5,8 @@ from pathlib import Path
 from provisioning import deliveries
 from provisioning.db import now
 from provisioning.schedule import Schedule
-from tests.api.conftest import make_account
-from tests.conftest import StartHouse
+from tests.api.conftest import stocked
+from tests.conftest import StartHouse, Stock
 from tests.emergency.storm import Storm, key
 
 STORMY = Schedule(delays=(0.0, 0.2, 0.5, *(1.0,) * 60), limit=2.5, patient_limit=2.5, margin=2.5, poll=0.2)
@@ -15,9 +15,9 @@ RECIPIENTS = [f"r{number}@b.example" for number in range(5)]
 
 
 async def test_no_mail_is_missed_when_relays_misbehave_and_servers_are_killed(
-    start_house: StartHouse, database_url: str, sample: str, tmp_path: Path
+    start_house: StartHouse, database_url: str, stock: Stock, tmp_path: Path
 ) -> None:
-    account = await make_account(await start_house(schedule=STORMY), sample)
+    account = stocked(await start_house(schedule=STORMY), stock)
     await account.admin.put("/account/emergency-recipients", {"emails": RECIPIENTS})
     storm = Storm(
         database_url,

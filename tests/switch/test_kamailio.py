@@ -17,8 +17,8 @@ from aiohttp.test_utils import unused_port
 
 from provisioning.api.operation import OPERATIONS
 from provisioning.samples import account_file
+from tests.shell import Process, Shell
 from tests.switch.sip import Endpoint, Message, Phone
-from tests.test_cli import Shell
 
 KAMAILIO: Final = shutil.which("kamailio") or "/usr/sbin/kamailio"
 CONFIG: Final = Path(__file__).parents[2] / "docs/switch/kamailio.cfg"
@@ -40,7 +40,7 @@ class Switch:
     port: int
     carrier: Endpoint
     admin_key: str
-    server: subprocess.Popen[str]
+    server: Process
     stack: ExitStack
 
     @property
