@@ -163,15 +163,18 @@ async def bound(session: AsyncSession, account_id: str) -> Mapping[str, int]:
     return {str(template): count for template, count in await session.execute(query)}
 
 
-async def models_of(session: AsyncSession, account_id: str, template_id: str) -> list[str]:
-    """The models of the devices that are bound to the template, that of the most devices first."""
+async def models_of(session: AsyncSession, account_id: str, template_id: str) -> list[tuple[str, str | None]]:
+    """The models, with the type of their modules, of the devices that are bound to the template.
+
+    That of the most devices comes first.
+    """
     query = (
-        sa.select(Row.model)
+        sa.select(Row.model, Row.expansion)
         .where(Row.account_id == account_id, Row.button_template_id == template_id)
-        .group_by(Row.model)
-        .order_by(sa.func.count().desc(), Row.model)
+        .group_by(Row.model, Row.expansion)
+        .order_by(sa.func.count().desc(), Row.model, Row.expansion)
     )
-    return list(await session.scalars(query))
+    return [(model, expansion) for model, expansion in await session.execute(query)]
 
 
 async def gather(

@@ -19,6 +19,8 @@ from provisioning.api.operation import (
     patch,
 )
 from provisioning.fields import Input, check
+from provisioning.phones.phone import Model
+from provisioning.phones.vendor import Vendor
 
 
 class TemplateAnswer(Answer):
@@ -42,11 +44,29 @@ class Misfit(Answer):
     reason: str
 
 
-class ModelFit(Answer):
-    vendor: str
-    model: str
+class Moved(Answer):
+    """A key that the phone, which orders its keys itself, shows as its key `shown_as`."""
+
+    module: int
+    position: int
+    shown_as: int
+
+
+class ModulesFit(Answer):
+    """`expansion` is the type of the expansion modules, null for a model that takes none."""
+
+    expansion: str | None
     fits: int
     misfits: list[Misfit]
+
+
+class ModelFit(ModulesFit):
+    """With the model's usual modules; `other_modules` are the other types that it takes."""
+
+    vendor: str
+    model: str
+    moved: list[Moved]
+    other_modules: list[ModulesFit]
 
 
 class FitAnswer(Answer):
@@ -177,7 +197,7 @@ async def fit(call: Call) -> FitAnswer:
     template = await library.get(call.session, call.account_id, call.id)
     return FitAnswer(
         data=[
-            _fit(vendor.name, vendor.face(model), model.lines, template)
+            _fit(vendor, model, template)
             for vendor in call.rendering.vendors.values()
             for model in vendor.models.values()
         ]
@@ -191,12 +211,32 @@ class _AnyOption(dict[str, Any]):
         return "set"
 
 
-def _fit(vendor: str, face: layout.Face, lines: int, template: Template) -> ModelFit:
-    keys = layout.fit(face, template.buttons, lines=lines, options=_AnyOption())
-    keys = tuple(key for key in keys if key.source == "template")
+def _fit(vendor: Vendor, model: Model, template: Template) -> ModelFit:
+    types = [expansion.name for expansion in model.expansions]
+    usual, others = next(iter(types), None), types[1:]
+    keys = _keys(vendor, model, usual, template)
+    return ModelFit(
+        vendor=vendor.name,
+        model=model.name,
+        moved=[
+            Moved(module=key.module, position=key.position, shown_as=number)
+            for key, number in vendor.moved(model, keys)
+        ],
+        other_modules=[ModulesFit(**_told(other, _keys(vendor, model, other, template))) for other in others],
+        **_told(usual, keys),
+    )
+
+
+def _keys(vendor: Vendor, model: Model, expansion: str | None, template: Template) -> list[layout.Key]:
+    face = vendor.face(model, expansion)
+    keys = layout.fit(face, template.buttons, lines=model.lines, options=_AnyOption())
+    return [key for key in keys if key.source == "template"]
+
+
+def _told(expansion: str | None, keys: list[layout.Key]) -> dict[str, Any]:
     misfits = [
         Misfit(module=key.module, position=key.position, type=key.type, reason=key.reason)
         for key in keys
         if key.reason
     ]
-    return ModelFit(vendor=vendor, model=face.model, fits=len(keys) - len(misfits), misfits=misfits)
+    return {"expansion": expansion, "fits": len(keys) - len(misfits), "misfits": misfits}

@@ -178,7 +178,11 @@ class Vendor:
         savings = self.data["clock"].get("savings")
         told = clock(zone, today, savings=frozenset(savings) if savings else None)
         refused = tuple(key for key in keys if not key.supported)
-        warnings = [f"{_name(key)}: {key.reason}" for key in refused] + self._moved(model, keys)
+        warnings = [f"{_name(key)}: {key.reason}" for key in refused]
+        warnings += [
+            f"{_name(key)}: {model.name} orders its keys itself, there it is key {number}"
+            for key, number in self.moved(model, keys)
+        ]
         return Phone(
             mac=mac,
             model=model,
@@ -196,18 +200,14 @@ class Vendor:
             warnings=(*warnings, *([told.warning] if told.warning else [])),
         )
 
-    def _moved(self, model: Model, keys: Iterable[Key]) -> list[str]:
-        """On a model that orders its keys itself, those that will stand elsewhere than in the layout."""
+    def moved(self, model: Model, keys: Iterable[Key]) -> list[tuple[Key, int]]:
+        """Where a model orders its keys itself: those that stand elsewhere than in the layout, and where."""
         if not model.facts.get("own_order"):
             return []
         rank = {type: n for n, types in enumerate(self.data["own_order"]) for type in types}
         shown = [key for key in keys if key.supported and key.type != "none"]
         shown.sort(key=lambda key: (rank[key.type], key.number))
-        return [
-            f"{_name(key)}: {model.name} orders its keys itself, there it is key {number}"
-            for number, key in enumerate(shown, start=1)
-            if key.number != number
-        ]
+        return [(key, number) for number, key in enumerate(shown, start=1) if key.number != number]
 
     def claim(self, user_agent: str) -> Claim | None:
         """What this User-Agent says, or None when it is not of this vendor's form."""

@@ -11,13 +11,11 @@ from provisioning import devices
 from provisioning.api import button_templates, extensions
 from provisioning.api.run import read
 from provisioning.callers import Caller
-from provisioning.devices import Vendors
 from provisioning.parts import DATABASE, VENDORS
 from provisioning.web import faces, key_words
 from provisioning.web.page import page, read_all, render
 
 _MOST_COMPARED: Final = 4
-_USUAL_SLOTS: Final = range(701, 710)
 
 
 @page
@@ -48,17 +46,22 @@ async def show(request: web.Request, caller: Caller) -> web.Response:
     template = await read(request, caller, button_templates.read, path)
     fit = await read(request, caller, button_templates.fit, path)
     async with request.app[DATABASE].read() as session:
-        bound = await devices.models_of(session, caller.account_id, template.id)
-    vendors = request.app[VENDORS]
-    shown, unknown = _chosen(request, vendors, bound)
-    reasons = {model.model: {(m.module, m.position): m.reason for m in model.misfits} for model in fit.data}
+        held = await devices.models_of(session, caller.account_id, template.id)
+    kinds = {kind.name: kind for vendor in request.app[VENDORS].values() for kind in faces.kinds(vendor)}
+    bound = _names(kinds.values(), held)
+    shown, unknown = _chosen(request, kinds, bound)
+    fits = {model.model: model for model in fit.data}
 
-    def drawn(model: str) -> faces.Picture:
-        found = faces.find(vendors, model)
-        assert found
-        return faces.draw(*found, template.buttons, reasons[model])
+    def drawn(name: str) -> faces.Picture:
+        kind = kinds[name]
+        told = fits[kind.model.name]
+        there = kind.expansion.name if kind.expansion else told.expansion
+        misfits = next(each.misfits for each in (told, *told.other_modules) if each.expansion == there)
+        reasons = {(m.module, m.position): m.reason for m in misfits}
+        moved = {(m.module, m.position): m.shown_as for m in told.moved}
+        return faces.draw(kind, template.buttons, reasons, moved)
 
-    compared = [model for model in dict.fromkeys(request.query.getall("compare", ())) if model in reasons]
+    compared = [name for name in dict.fromkeys(request.query.getall("compare", ())) if name in kinds]
     panel = request.headers.get("X-Part") == "panel"
     return await render(
         request,
@@ -69,31 +72,37 @@ async def show(request: web.Request, caller: Caller) -> web.Response:
         buttons=stored(template.buttons),
         picture=drawn(shown),
         unknown=unknown,
-        compared=[drawn(model) for model in compared[:_MOST_COMPARED]],
+        compared=[drawn(name) for name in compared[:_MOST_COMPARED]],
         most_compared=_MOST_COMPARED,
         bound=bound,
-        models={vendor.data["title"]: list(vendor.models) for vendor in vendors.values()},
+        models={
+            vendor.title: [kind.name for kind in kinds.values() if kind.vendor is vendor]
+            for vendor in request.app[VENDORS].values()
+        },
         extensions=await read_all(request, caller, extensions.list_),
-        slots=_slots(template.buttons),
+        slots=key_words.slots(template.buttons),
         types=key_words.TYPES,
         fields=key_words.FIELDS,
         said=key_words.said,
     )
 
 
-def _chosen(request: web.Request, vendors: Vendors, bound: list[str]) -> tuple[str, str | None]:
-    """The model to be shown, and that of the address where there is no such model."""
-    asked = request.query.get("model")
-    known = [model for model in (asked, *bound) if model and faces.find(vendors, model)]
-    usual = max(vendors.values(), key=lambda vendor: len(vendor.models)).data["usual_model"]
-    shown: str = (known or [usual])[0]
-    return shown, asked if asked and asked != shown else None
+def _names(kinds: Iterable[faces.Kind], held: list[tuple[str, str | None]]) -> list[str]:
+    """Of the phones that hold the template, each kind once."""
+    by_parts = {(kind.model.name, kind.expansion and kind.expansion.name): kind.name for kind in kinds}
+    names = (by_parts.get((model, expansion), by_parts.get((model, None))) for model, expansion in held)
+    return list(dict.fromkeys(name for name in names if name))
 
 
-def _slots(buttons: Iterable[Any]) -> list[str]:
-    """The park slots to choose from: the usual ones and those that the template has."""
-    used = {button.target["slot"] for button in buttons if button.type == "park"}
-    return sorted(used | {str(slot) for slot in _USUAL_SLOTS})
+def _chosen(
+    request: web.Request, kinds: Mapping[str, faces.Kind], bound: list[str]
+) -> tuple[str, str | None]:
+    """The kind of phone to be shown, and that of the address where there is none of this name."""
+    asked = request.query.get("model", "")
+    if asked in kinds:
+        return asked, None
+    largest = max((kind.vendor for kind in kinds.values()), key=lambda vendor: len(vendor.models))
+    return next(iter(bound), largest.data["usual_model"]), asked or None
 
 
 def _copy(template: Any, names: set[str]) -> Mapping[str, Any]:

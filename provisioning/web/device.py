@@ -17,6 +17,7 @@ from provisioning.api import (
 )
 from provisioning.api.devices import BootsQuery, DeviceAnswer, RevealQuery
 from provisioning.api.extensions import list_ as list_extensions
+from provisioning.api.models import ModelAnswer
 from provisioning.api.operation import Handler, Paging
 from provisioning.api.run import read
 from provisioning.callers import Caller
@@ -24,7 +25,7 @@ from provisioning.errors import RenderError
 from provisioning.fields import check
 from provisioning.parts import DATABASE, PLATFORM, VENDORS
 from provisioning.phones.options import Options
-from provisioning.web import device_keys, option_fields
+from provisioning.web import device_keys, key_words, option_fields
 from provisioning.web.page import page, read_all, render
 
 Values = dict[str, Any]
@@ -37,6 +38,7 @@ async def show(request: web.Request, caller: Caller) -> web.Response:
     older = request.query.get("boots")
     boots = check(BootsQuery, {"limit": "20"} | ({"cursor": older} if older else {}))
     known = (await read(request, caller, models.list_)).data
+    model = next((m for m in known if (m.vendor, m.model) == (device.vendor, device.model)), None)
     keys, no_keys = await _made(request, caller, devices.buttons, path)
     files, no_files = await _made(request, caller, devices.files, path, query=RevealQuery())
     return await render(
@@ -45,14 +47,16 @@ async def show(request: web.Request, caller: Caller) -> web.Response:
         "device.html",
         title=device.name or fields.colons(device.mac),
         device=device,
-        model=next((m for m in known if (m.vendor, m.model) == (device.vendor, device.model)), None),
+        model=model,
         models=known,
         vendors={name: vendor.title for name, vendor in request.app[VENDORS].items()},
         keys=device_keys.rows(device, keys),
         no_keys=no_keys,
         files=files,
         no_files=no_files,
-        targets=device_keys.TARGETS,
+        types=_types(model),
+        fields=key_words.FIELDS,
+        slots=key_words.slots(keys),
         boots=await read(request, caller, devices.boots, path, query=boots),
         boots_older=older,
         locations=await read_all(request, caller, locations.list_),
@@ -61,6 +65,13 @@ async def show(request: web.Request, caller: Caller) -> web.Response:
         suggested=(await read(request, caller, list_extensions, query=Paging(limit=200))).data,
         **await _lines_and_options(request, caller, device, path),
     )
+
+
+def _types(model: ModelAnswer | None) -> dict[str, str]:
+    """The types of keys that the model has."""
+    return {
+        type: words for type, words in key_words.TYPES.items() if model is None or type in model.button_types
+    }
 
 
 async def _made(

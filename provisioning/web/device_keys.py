@@ -2,16 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
-from button_templates import layout
 from button_templates.layout import Button
 from provisioning.api.devices import ButtonAnswer, DeviceAnswer
 from provisioning.extensions import Extension
 from provisioning.web.key_words import TYPES
-
-# For each type of key: its words, and the fields of its target.
-TARGETS: Final = {name: (TYPES[name], " ".join(form.model_fields)) for name, form in layout.TARGETS.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,4 +58,4 @@ def _row(overrides: Sequence[Button], key: ButtonAnswer) -> KeyRow:
     if key.source == "override":
         fill["was"] = f"{key.module}.{key.position}"
     target = " ".join(str(value) for value in key.target.values() if value is not None)
-    return KeyRow(key, TARGETS[key.type][0], target, fill, without, [*without, empty])
+    return KeyRow(key, TYPES[key.type], target, fill, without, [*without, empty])

@@ -5,8 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from button_templates.layout import Button
-from provisioning.devices import Vendors
-from provisioning.phones.phone import Model
+from provisioning.phones.phone import Expansion, Model
 from provisioning.phones.vendor import Vendor
 from provisioning.web.key_words import said
 
@@ -72,12 +71,17 @@ class Unit:
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """A model with a template on it; `nowhere` are the keys for which it has no slot."""
+    """A model with a template on it; `nowhere` are the keys for which it has no slot.
+
+    `name` says the model and, where they are not its usual ones, its modules. `moved` are the keys that a
+    phone which orders its keys itself shows elsewhere, with the number that they have there.
+    """
 
     vendor: str
-    model: str
+    name: str
     units: tuple[Unit, ...]
     nowhere: tuple[DrawnKey, ...]
+    moved: tuple[tuple[DrawnKey, int], ...]
     total: int
 
     @property
@@ -86,15 +90,35 @@ class Picture:
         return [*(key for key in drawn if key.reason), *self.nowhere]
 
 
-def find(vendors: Vendors, name: str) -> tuple[Vendor, Model] | None:
-    """The model of that name."""
-    found = ((vendor, vendor.models[name]) for vendor in vendors.values() if name in vendor.models)
-    return next(found, None)
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A model with one type of expansion modules, None for those that it is usually sold with or none."""
+
+    vendor: Vendor
+    model: Model
+    expansion: Expansion | None = None
+
+    @property
+    def name(self) -> str:
+        """`VVX 411`, `VVX 411 + VVX Paper EM`"""
+        return f"{self.model.name} + {self.expansion.name}" if self.expansion else self.model.name
 
 
-def draw(vendor: Vendor, model: Model, buttons: Sequence[Button], reasons: Mapping[Slot, str]) -> Picture:
-    """`reasons` say of slots why the model cannot have there what the template has."""
-    face = vendor.face(model)
+def kinds(vendor: Vendor) -> list[Kind]:
+    """All that there is to choose from."""
+    return [
+        Kind(vendor, model, expansion)
+        for model in vendor.models.values()
+        for expansion in (None, *model.expansions[1:])
+    ]
+
+
+def draw(
+    kind: Kind, buttons: Sequence[Button], reasons: Mapping[Slot, str], moved: Mapping[Slot, int]
+) -> Picture:
+    """`reasons` say of slots why they cannot have what the template has there, `moved` where it is shown."""
+    model = kind.model
+    face = kind.vendor.face(model, kind.expansion.name if kind.expansion else None)
     drawn = {b.slot: DrawnKey(*b.slot, b, reasons.get(b.slot)) for b in buttons}
     there = set(face.slots(face.modules))
 
@@ -104,12 +128,20 @@ def draw(vendor: Vendor, model: Model, buttons: Sequence[Button], reasons: Mappi
 
     pages = model.facts.get("pages", 1)
     units = [_unit(0, model.name, keys(0, face.keys), pages, face.keys // pages <= _BESIDE)]
-    units += [
-        _unit(module, face.module_name, keys(module, face.module_keys), model.expansions[0].pages, False)
-        for module in range(1, face.modules + 1)
-    ]
-    nowhere = tuple(key for slot, key in drawn.items() if slot not in there)
-    return Picture(vendor.data["title"], model.name, tuple(units), nowhere, len(buttons))
+    expansion = kind.expansion or next(iter(model.expansions), None)
+    if expansion:
+        units += [
+            _unit(module, expansion.name, keys(module, expansion.keys), expansion.pages, False)
+            for module in range(1, expansion.modules + 1)
+        ]
+    return Picture(
+        vendor=kind.vendor.data["title"],
+        name=kind.name,
+        units=tuple(units),
+        nowhere=tuple(key for slot, key in drawn.items() if slot not in there),
+        moved=tuple((drawn[slot], number) for slot, number in moved.items()),
+        total=len(buttons),
+    )
 
 
 def _unit(module: int, name: str, keys: Sequence[DrawnKey], pages: int, beside: bool) -> Unit:

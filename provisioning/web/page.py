@@ -102,9 +102,15 @@ def _environment() -> jinja2.Environment:
     )
     environment.globals["asset"] = assets.url
     environment.filters["colons"] = colons
+    environment.filters["sentence"] = _sentence
     environment.filters |= {"day": _day, "clock": _clock, "local": _local}
     environment.filters["compact"] = functools.partial(json.dumps, ensure_ascii=False, default=str)
     return environment
+
+
+def _sentence(words: str) -> str:
+    """Words of the API, which begin small and end open, as a sentence."""
+    return f"{words[:1].upper()}{words[1:].removesuffix('.')}."
 
 
 def _day(time: datetime, zone: str) -> str:

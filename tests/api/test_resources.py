@@ -147,6 +147,34 @@ class TestButtonTemplates:
         assert [m["reason"] for m in models["T23G"]["misfits"]] == ["T23G has 3 line keys, this is key 5"]
         assert [m["type"] for m in models["VVX 450"]["misfits"]] == ["url"]
 
+    async def test_fit_tells_each_type_of_modules_apart(self, account: Account) -> None:
+        button = {"module": 1, "position": 41, "type": "blf", "target": {"extension": "4201"}}
+        made = (
+            await account.technician.post("/button-templates", {"name": "Wide", "buttons": [button]})
+        ).json
+        fit = (await account.viewer.get(f"/button-templates/{made['id']}/fit")).json["data"]
+        vvx = next(row for row in fit if row["model"] == "VVX 411")
+        assert (vvx["expansion"], vvx["fits"], vvx["misfits"]) == ("VVX Color EM", 1, [])
+        reason = "VVX Paper EM has 40 keys, this is key 41"
+        misfit = {"module": 1, "position": 41, "type": "blf", "reason": reason}
+        assert vvx["other_modules"] == [{"expansion": "VVX Paper EM", "fits": 0, "misfits": [misfit]}]
+
+    async def test_fit_says_where_a_phone_that_orders_its_keys_itself_shows_them(
+        self, account: Account
+    ) -> None:
+        buttons = [
+            {"position": 1, "type": "speed_dial", "target": {"number": "5550100"}},
+            {"position": 2, "type": "line", "target": {"line": 1}},
+        ]
+        made = (await account.technician.post("/button-templates", {"name": "Own", "buttons": buttons})).json
+        fit = (await account.viewer.get(f"/button-templates/{made['id']}/fit")).json["data"]
+        moved = {row["model"]: row["moved"] for row in fit}
+        assert moved["SoundPoint IP 600"] == [
+            {"module": 0, "position": 2, "shown_as": 1},
+            {"module": 0, "position": 1, "shown_as": 2},
+        ]
+        assert moved["VVX 450"] == moved["T54W"] == []
+
     async def test_a_change_is_in_the_next_file_of_each_device_bound_to_it(self, account: Account) -> None:
         rows = (await account.viewer.get("/button-templates")).json["data"]
         desk = next(row for row in rows if row["name"] == "Desk")

@@ -161,6 +161,31 @@ class TestThePicture:
         editor.go_back()
         expect(editor.get_by_role("heading", name="Keys on a T54W")).to_be_visible()
 
+    def test_a_phone_with_other_modules_than_usual_is_a_choice_of_its_own(
+        self, page: Page, account: Account
+    ) -> None:
+        button = {"module": 1, "position": 41, "type": "blf", "target": {"extension": "4201"}}
+        made = account.api("POST", "/button-templates", {"name": "Wide", "buttons": [button]})
+        change = {"model": "VVX 411", "expansion": "VVX Paper EM", "button_template_id": made["id"]}
+        account.api("PATCH", f"/devices/{device(account, 'Conference room')}", change)
+        page.goto(f"/button-templates/{made['id']}")
+        expect(page.get_by_label("Seen on")).to_have_value("VVX 411 + VVX Paper EM")
+        expect(page.get_by_text("VVX Paper EM has 40 keys, this is key 41")).to_be_visible()
+        page.get_by_label("Seen on").select_option("VVX 411")
+        expect(page.get_by_text("The key fits a VVX 411.")).to_be_visible()
+        expect(page.get_by_text("VVX Color EM, 1 of 84 keys used")).to_be_visible()
+
+    def test_a_phone_that_orders_its_keys_itself_is_said_to(self, page: Page, account: Account) -> None:
+        buttons = [
+            {"position": 1, "type": "speed_dial", "target": {"number": "5550100"}},
+            {"position": 2, "type": "line", "target": {"line": 1}},
+        ]
+        made = account.api("POST", "/button-templates", {"name": "Own", "buttons": buttons})
+        opened(page, made, "?model=SoundPoint+IP+600")
+        expect(page.get_by_text("which orders its keys itself: 2 stand elsewhere there.")).to_be_visible()
+        row = page.get_by_role("listitem").filter(has_text="Key 2: Line 1")
+        expect(row.get_by_text("is key 1 there")).to_be_visible()
+
     def test_a_module_with_keys_is_open_and_others_are_closed(self, page: Page) -> None:
         page.goto("/button-templates")
         page.get_by_role("link", name="Reception").click()
@@ -256,7 +281,7 @@ class TestTheKey:
         assert layout(account, template)["0/3"] == "New one"
 
     def test_extensions_of_the_account_are_offered(self, editor: Page) -> None:
-        offered = editor.locator("#extensions option").evaluate_all("all => all.map(one => one.value)")
+        offered = editor.locator("#known-extensions option").evaluate_all("all => all.map(one => one.value)")
         assert {"4201", "4207", "4303"} <= set(offered)
 
     def test_what_the_server_refuses_is_said_at_its_field(self, editor: Page, console: list[str]) -> None:

@@ -233,13 +233,15 @@ class TestOnePhone:
         page.get_by_role("button", name="Override key 2").click()
         dialog = page.get_by_role("dialog", name="Set key 2")
         expect(dialog.get_by_label("Extension")).to_have_value("4201")
-        dialog.get_by_label("Type").select_option("Speed dial")
+        dialog.get_by_label("Type").select_option("Multicast page")
         expect(dialog.get_by_label("Extension")).to_be_hidden()
-        dialog.get_by_label("Number").fill("call me")
+        dialog.get_by_label("Multicast address").fill("999.1.1.1")
+        dialog.get_by_label("Port").fill("5001")
         dialog.get_by_role("button", name="Save").click()
-        expect(dialog.get_by_label("Number")).to_have_attribute("aria-invalid", "true")
+        expect(dialog.get_by_label("Multicast address")).to_have_attribute("aria-invalid", "true")
         assert "422" in console.pop()
-        dialog.get_by_label("Number").fill("+12075550142")
+        dialog.get_by_label("Type").select_option("Speed dial")
+        dialog.get_by_role("textbox", name="Number").fill("+12075550142")
         dialog.get_by_role("button", name="Save").click()
         expect(page.get_by_role("row", name="Speed dial").get_by_text("This phone")).to_be_visible()
         page.get_by_role("button", name="Silence key 2").click()
@@ -247,6 +249,17 @@ class TestOnePhone:
         page.get_by_role("button", name="Remove the override of key 2").click()
         expect(page.get_by_role("button", name="Override key 2")).to_be_visible()
         assert device(account, "001565102003")["button_overrides"] == []
+
+    def test_what_was_typed_stays_when_a_line_is_moved(self, page: Page, account: Account) -> None:
+        opened(page, account)
+        page.get_by_label("SIP port").fill("5080")
+        page.get_by_role("button", name="Move 4202 up").click()
+        lines = page.get_by_role("list", name="Lines").get_by_role("listitem")
+        expect(lines.first).to_contain_text("4202")
+        expect(page.get_by_label("SIP port")).to_have_value("5080")
+        page.get_by_role("button", name="Save", exact=True).click()
+        expect(page.get_by_text("Saved", exact=True)).to_be_visible()
+        assert device(account)["options"] == {"sip_port": 5080}
 
     def test_a_key_that_does_not_fit_says_why(self, page: Page, account: Account) -> None:
         found = device(account, "001565102003")

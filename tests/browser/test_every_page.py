@@ -68,6 +68,9 @@ def checked(page: Page, path: str, rules: dict[str, Any]) -> list[str]:
     ]
     if page.evaluate("document.documentElement.scrollWidth > document.documentElement.clientWidth"):
         faults.append("is wider than the screen")
+    if page.viewport_size == {"width": 320, "height": 800}:
+        wide = "all => all.filter((one) => one.scrollWidth > one.clientWidth).map((one) => one.innerText)"
+        faults += [f"is to be scrolled: {text[:40]}" for text in page.locator(".table").evaluate_all(wide)]
     return faults
 
 

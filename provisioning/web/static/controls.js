@@ -26,7 +26,7 @@ async function autosave(control) {
     keep(control, chosen);
     say(state, "Saved", "good");
     source(control);
-    if (control.hasAttribute("data-refresh") && !unsaved()) await refreshed(control.id);
+    if (control.hasAttribute("data-refresh")) await refreshed(control.id);
   } catch (problem) {
     restore(control);
     say(state, "");
@@ -155,9 +155,11 @@ async function merge(form, changed, state) {
 
 // ---- leaving with something unsaved
 
-export function unsaved() {
-  return [...document.querySelectorAll("form[data-form], dialog[open] form[data-send]")].some((form) => texts(form).some(isDirty));
+export function unsavedTexts(forms = "form[data-form]") {
+  return [...document.querySelectorAll(forms)].flatMap((form) => texts(form).filter(isDirty));
 }
+
+export const unsaved = () => unsavedTexts("form[data-form], dialog[open] form[data-send]").length > 0;
 
 addEventListener("beforeunload", (event) => {
   if (unsaved()) event.preventDefault();

@@ -1,6 +1,7 @@
 // Phones: a CSV file is imported, a key is overridden, the files are shown with their secrets.
 import { call, toast } from "./api.js";
-import { clear, collect, show } from "./forms.js";
+import { clear, show } from "./forms.js";
+import { keyOf, showFaults, suit } from "./key_fields.js";
 import { refresh } from "./parts.js";
 
 // ---- import
@@ -46,22 +47,10 @@ document.addEventListener("change", (event) => {
   if (vendor.value && group?.dataset.vendor) vendor.value = group.dataset.vendor;
 });
 
-// ---- override a key: the fields are those of its type
-
-function fit(form) {
-  const type = form.elements.type.value;
-  for (const part of form.querySelectorAll("[data-for]")) {
-    part.hidden = !part.dataset.for.split(" ").includes(type);
-    for (const control of part.querySelectorAll("input")) control.disabled = part.hidden;
-  }
-}
+// ---- override a key
 
 document.addEventListener("click", (event) => {
-  if (event.target.closest("[data-open=override]")) fit(document.querySelector("form[data-overrides]"));
-});
-
-document.addEventListener("change", (event) => {
-  if (event.target.matches("form[data-overrides] [name=type]")) fit(event.target.form);
+  if (event.target.closest("[data-open=override]")) suit(document.querySelector("form[data-overrides]"));
 });
 
 document.addEventListener("submit", async (event) => {
@@ -71,7 +60,7 @@ document.addEventListener("submit", async (event) => {
   if (form.hasAttribute("aria-busy")) return;
   form.setAttribute("aria-busy", "true");
   clear(form);
-  const { was, ...button } = collect(form.elements);
+  const { was, ...button } = keyOf(form);
   const replaced = [was, `${button.module}.${button.position}`];
   const kept = JSON.parse(form.dataset.overrides).filter((each) => !replaced.includes(`${each.module}.${each.position}`));
   try {
@@ -81,12 +70,7 @@ document.addEventListener("submit", async (event) => {
     toast("The key is set. The phone has it after its next fetch.");
     await refresh("keys-title");
   } catch (problem) {
-    const found = (problem.errors ?? []).map(({ field, message }) => {
-      const name = field.replace(/^button_overrides(\[\d+\])?\.?/, "");
-      // The target's own faults come without its name.
-      return { field: form.querySelector(`[data-problem="target.${name}"]`) ? `target.${name}` : name, message };
-    });
-    const rest = show(form, found, problem.message);
+    const rest = showFaults(form, problem);
     if (rest) toast(rest);
   }
   form.removeAttribute("aria-busy");

@@ -1,7 +1,8 @@
 // The dialog of one key: its type, and the fields that the type has.
 import { toast } from "./api.js";
 import { pickUp } from "./carry.js";
-import { clear, collect, show } from "./forms.js";
+import { clear, show } from "./forms.js";
+import { keyOf, showFaults, suit } from "./key_fields.js";
 import { again, buttonAt, keyAt, put, slotOf } from "./layout.js";
 
 const dialog = () => document.getElementById("key");
@@ -19,32 +20,15 @@ export function open(key) {
   document.getElementById("key-title").textContent = key.getAttribute("aria-label").split(":")[0];
   document.getElementById("key-reason").textContent = key.dataset.reason ? `Does not fit: ${key.dataset.reason}` : "";
   for (const id of ["key-remove", "key-move"]) document.getElementById(id).hidden = !button;
-  suit();
+  suit(form());
   dialog().showModal();
   form().elements.type.focus();
 }
 
-// Fields of other types are there no more, so that they are neither sent nor asked for.
-function suit() {
-  const type = form().elements.type.value;
-  for (const field of form().querySelectorAll("[data-types]")) {
-    const input = field.querySelector("input");
-    const needless = field.dataset.optional.split(" ").includes(type);
-    field.hidden = input.disabled = !field.dataset.types.split(" ").includes(type);
-    input.required = !needless;
-    field.querySelector("[data-unneeded]").hidden = !needless;
-  }
-}
-
-document.addEventListener("change", (event) => {
-  if (event.target.id === "key-type") suit();
-});
-
 document.addEventListener("submit", (event) => {
   if (event.target !== form()) return;
   event.preventDefault();
-  const { target = {}, ...button } = collect(form().elements);
-  save({ ...button, target });
+  save(keyOf(form()));
 });
 
 document.addEventListener("click", (event) => {
@@ -65,7 +49,7 @@ async function save(button) {
     await again(slot);
   } catch (problem) {
     if (problem.status === 412) await overtaken();
-    else failed(problem);
+    else showFaults(form(), problem);
   }
   form().removeAttribute("aria-busy");
 }
@@ -75,10 +59,4 @@ async function overtaken() {
   await again();
   const now = keyAt(slot)?.getAttribute("aria-label") ?? "";
   show(form(), [], `Somebody else has changed this template meanwhile. ${now && `As it is now: ${now}. `}Save again to put your key there.`);
-}
-
-// A fault is told of `buttons[3].extension`; of all keys it can only be this one's.
-function failed(problem) {
-  const errors = problem.errors.map(({ field, message }) => ({ field: field.replace(/^buttons\[\d+\]\.?/, ""), message }));
-  show(form(), errors, problem.message);
 }

@@ -1,6 +1,6 @@
 // A tab or a filter replaces one part of the page; the address goes with it, so it can be shared.
 import { logInAgain, toast } from "./api.js";
-import { unsaved } from "./controls.js";
+import { unsaved, unsavedTexts } from "./controls.js";
 
 const panel = () => document.getElementById("panel") ?? document.getElementById("main");
 let here = location.href;
@@ -37,8 +37,18 @@ export async function load(url, { focus } = {}) {
 
 const path = (details) => details.querySelector("summary")?.firstElementChild?.textContent ?? "";
 
-// The page again, as it is now on the server.
-export const refresh = (focus) => load(location.href, { focus });
+// The page again, as it is now on the server, with what was typed and not saved.
+export async function refresh(focus) {
+  const typed = unsavedTexts().map((control) => [control.id, control.value]);
+  const shown = await load(location.href, { focus });
+  for (const [id, text] of shown ? typed : []) {
+    const control = document.getElementById(id);
+    if (!control) continue;
+    control.value = text;
+    control.dispatchEvent(new Event("input", { bubbles: true }));
+  }
+  return shown;
+}
 
 export async function go(url, { replace = false, focus } = {}) {
   if (unsaved() && !confirm("What you changed is not saved. Leave without saving?")) return false;
