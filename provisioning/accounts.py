@@ -57,8 +57,6 @@ class EmergencyRecipients(Input):
 
 
 class Row(Base):
-    """`revision` counts what may alter a phone's file; it is raised in the transaction of the change."""
-
     __tablename__ = "accounts"
     __table_args__ = (
         sa.CheckConstraint("extension_length BETWEEN 3 AND 6", name="extension_length"),
@@ -86,7 +84,6 @@ class Row(Base):
     options: Mapped[dict[str, Any]]
     emergency_recipients: Mapped[list[Any]]
     admin_password: Mapped[bytes]
-    revision: Mapped[int]
     created_at: Mapped[datetime]
 
 
@@ -97,12 +94,11 @@ class Account:
     telephony: Telephony
     options: Options
     emergency_recipients: EmergencyRecipients
-    revision: int
 
 
 async def add(session: AsyncSession, vault: Vault, general: General) -> Account:
     """A new account with default settings and an admin password of its own."""
-    row = Row(id=new_id("acc"), options={}, emergency_recipients=[], revision=1, created_at=now())
+    row = Row(id=new_id("acc"), options={}, emergency_recipients=[], created_at=now())
     assign(row, general)
     assign(row, Telephony())
     row.admin_password = _seal(vault, row.id, make_admin_password())
@@ -124,7 +120,7 @@ async def find(session: AsyncSession, email: str) -> Account | None:
 
 
 async def set_general(session: AsyncSession, account_id: str, general: General) -> None:
-    assign(await touch(session, account_id), general)
+    assign(await _locked(session, account_id), general)
 
 
 async def set_telephony(session: AsyncSession, account_id: str, telephony: Telephony) -> None:
@@ -133,11 +129,11 @@ async def set_telephony(session: AsyncSession, account_id: str, telephony: Telep
         session, account_id, telephony.default_outbound_number_id, field="default_outbound_number_id"
     )
     await clips.expect(session, account_id, telephony.hold_music_clip_id, field="hold_music_clip_id")
-    assign(await touch(session, account_id), telephony)
+    assign(await _locked(session, account_id), telephony)
 
 
 async def set_options(session: AsyncSession, account_id: str, options: Options) -> None:
-    (await touch(session, account_id)).options = options.model_dump(mode="json", exclude_none=True)
+    (await _locked(session, account_id)).options = options.model_dump(mode="json", exclude_none=True)
 
 
 async def set_emergency_recipients(
@@ -155,7 +151,7 @@ async def admin_password(session: AsyncSession, vault: Vault, account_id: str) -
 async def set_admin_password(
     session: AsyncSession, vault: Vault, account_id: str, password: AdminPassword
 ) -> None:
-    row = await touch(session, account_id)
+    row = await _locked(session, account_id)
     row.admin_password = _seal(vault, row.id, password)
 
 
@@ -169,12 +165,9 @@ async def lock(session: AsyncSession, account_id: str) -> None:
     await session.execute(sa.select(Row.id).where(Row.id == account_id).with_for_update())
 
 
-async def touch(session: AsyncSession, account_id: str) -> Row:
-    """Raises the account's revision, since what follows may alter its phones' files.
-
-    The row stays locked until the transaction ends, so changes of one account follow each other.
-    """
-    await session.execute(sa.update(Row).where(Row.id == account_id).values(revision=Row.revision + 1))
+async def _locked(session: AsyncSession, account_id: str) -> Row:
+    """As it is now that nobody else can change it, until the transaction ends."""
+    await lock(session, account_id)
     return await _row(session, account_id, fresh=True)
 
 
@@ -197,5 +190,4 @@ def _account(row: Row) -> Account:
         values(row, Telephony),
         Options.model_validate(row.options),
         EmergencyRecipients(emails=row.emergency_recipients),
-        row.revision,
     )

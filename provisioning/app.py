@@ -11,12 +11,26 @@ from provisioning.api import routes
 from provisioning.boot_log import BootLog
 from provisioning.config import Config
 from provisioning.db import Database
+from provisioning.direct import direct
+from provisioning.kept_files import KeptFiles
 from provisioning.letter import Letters
-from provisioning.parts import BOOT_LOG, CONFIG, DATABASE, PLATFORM, SENDER, VAULT, VENDORS
+from provisioning.parts import (
+    BOOT_LOG,
+    CONFIG,
+    DATABASE,
+    DIRECT,
+    KEPT_FILES,
+    PLATFORM,
+    SENDER,
+    STANDINGS,
+    VAULT,
+    VENDORS,
+)
 from provisioning.phones.options import platform
 from provisioning.phones.vendor import load_vendors
 from provisioning.schedule import Schedule
 from provisioning.sender import Sender
+from provisioning.standings import Standings
 from provisioning.vault import open_vault
 from provisioning.web import routes as pages
 
@@ -44,7 +58,10 @@ def make_app(config: Config, *, schedule: Schedule | None = None) -> web.Applica
     app[PLATFORM] = platform(config.platform_options)
     app[VAULT] = open_vault(config.key_file)
     app[DATABASE] = Database(config.database_url)
-    app[BOOT_LOG] = BootLog(app[DATABASE])
+    app[DIRECT] = direct(config.database_url)
+    app[BOOT_LOG] = BootLog(app[DATABASE], app[DIRECT])
+    app[STANDINGS] = Standings(app[DIRECT], app[VAULT])
+    app[KEPT_FILES] = KeptFiles()
     letters = Letters(config.mail_sender, config.templates)
     app[SENDER] = Sender(app[DATABASE], config.relays, letters, schedule or Schedule())
     app.cleanup_ctx.append(_database)
@@ -87,6 +104,7 @@ async def health(request: web.Request) -> web.Response:
 async def _database(app: web.Application) -> AsyncIterator[None]:
     await app[DATABASE].migrate()
     yield
+    await app[DIRECT].close()
     await app[DATABASE].close()
 
 

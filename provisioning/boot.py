@@ -1,6 +1,7 @@
 """A phone's request: token, device, file, answer. Every refusal looks the same; the boot log says why."""
 
 import asyncio
+import functools
 import hashlib
 import re
 from dataclasses import dataclass
@@ -12,15 +13,17 @@ from aiohttp import web
 from sqlalchemy.ext.asyncio import AsyncSession
 
 import tokens
-from provisioning import devices, uploads
+from provisioning import devices, revisions, uploads
 from provisioning.boot_log import Entry, Verdict
-from provisioning.devices import Device, Vendors
+from provisioning.devices import Device, Rendering, Vendors
 from provisioning.errors import RenderError
 from provisioning.http import client_address
-from provisioning.parts import BOOT_LOG, CONFIG, DATABASE, VAULT, VENDORS, rendering
-from provisioning.phones.phone import Phone, Site
-from provisioning.phones.vendor import Claim, File, split_mac
+from provisioning.kept_files import KeptFile
+from provisioning.parts import BOOT_LOG, CONFIG, DATABASE, KEPT_FILES, STANDINGS, VAULT, VENDORS, rendering
+from provisioning.phones.vendor import Claim, File, Vendor, split_mac
+from provisioning.standings import Standing
 from provisioning.vault import Vault
+from tokens import Resolved
 
 _UPLOAD_SECONDS: Final = 30
 _TEXT: Final = "text/plain; charset=utf-8"
@@ -40,6 +43,7 @@ class Asked:
 
     token: str
     file: str
+    printable: str
     mac: str | None
     suffix: str
 
@@ -61,7 +65,7 @@ async def answer(request: web.Request) -> web.Response:
     entry = Entry(
         time=datetime.now(UTC),
         method=request.method,
-        file=_printable(asked.file),
+        file=asked.printable,
         ip=client_address(request, request.app[CONFIG].trusted_proxies),
         user_agent=_printable(request.headers.get("User-Agent", "")),
         mac=asked.mac,
@@ -69,7 +73,8 @@ async def answer(request: web.Request) -> web.Response:
     body, content_type = b"", _TEXT
     try:
         if request.method in {"GET", "HEAD"}:
-            body, content_type = await _fetch(request.app, asked, entry)
+            file = await _fetch(request.app, asked, entry)
+            body, content_type = file.content, file.content_type
         elif request.method in {"PUT", "POST"}:
             await _store(request, asked, entry)
         else:
@@ -90,16 +95,35 @@ async def answer(request: web.Request) -> web.Response:
     return web.Response(status=entry.status, body=body, headers=headers)
 
 
+@functools.lru_cache(16_384)
 def read_path(raw_path: str) -> Asked:
     """The raw path taken apart. A `%` is never decoded: no name that a phone asks for holds one."""
     parts = [part for part in raw_path.split("/") if part]
     token = parts[1] if len(parts) > 1 and parts[0] == "p" else ""
     file = "/".join(parts[2:])
     own = split_mac(file)
-    return Asked(token, file, *(own or (None, "")))
+    return Asked(token, file, _printable(file), *(own or (None, "")))
 
 
-async def _fetch(app: web.Application, asked: Asked, entry: Entry) -> tuple[bytes, str]:
+async def _fetch(app: web.Application, asked: Asked, entry: Entry) -> KeptFile:
+    """From memory only what a look that began after the request says is still right."""
+    standing = await app[STANDINGS].of(asked.token)
+    _expect_current(standing, entry)
+    assert standing
+    made = rendering(app)
+    kept = app[KEPT_FILES].get(
+        (standing.account_id, standing.generation, standing.revision, made.today, asked.file)
+    )
+    if kept is None:
+        kept = await _make(app, made, asked, entry)
+    elif kept.device:
+        _note_device(app[VENDORS], kept.device, entry)
+    entry.verdict, entry.status, entry.config_hash = Verdict.SERVED, 200, kept.config_hash
+    return kept
+
+
+async def _make(app: web.Application, made: Rendering, asked: Asked, entry: Entry) -> KeptFile:
+    """The file from one snapshot of the database: what belongs together was written together."""
     async with app[DATABASE].read() as session:
         account_id = await _account(session, app[VAULT], asked.token, entry)
         if asked.mac:
@@ -109,16 +133,29 @@ async def _fetch(app: web.Application, asked: Asked, entry: Entry) -> tuple[byte
                 content = await uploads.read(session, device.id, asked.suffix)
                 if content is None:
                     raise Refused(Verdict.FILE_ABSENT, "the phone has not uploaded this file yet")
-                return _served(entry, tokens.put_in(content, asked.token), file)
-            phone = await devices.gather(session, app[VAULT], rendering(app), device, asked.token)
+                return _kept(tokens.put_in(content, asked.token), file, device)
+            phone = await devices.gather(session, app[VAULT], made, device, asked.token)
             if not file.exists_for(phone):
                 raise Refused(Verdict.FILE_ABSENT, f"the phone option {file.needs} is not set")
-            return _served(entry, _render(app, device.vendor, file, phone), file)
-        for vendor in app[VENDORS].values():
-            if shared := vendor.shared_file(asked.file.lower()):
-                url = devices.provisioning_url(app[CONFIG].base_url, asked.token)
-                site = await devices.gather_site(session, rendering(app), account_id, url)
-                return _served(entry, _render(app, vendor.name, shared, site), shared)
+            kept = _kept(app[VENDORS][device.vendor].render(file, phone), file, device)
+        else:
+            vendor, file = _shared_file(app[VENDORS], asked.file.lower())
+            url = devices.provisioning_url(app[CONFIG].base_url, asked.token)
+            site = await devices.gather_site(session, made, account_id, url)
+            kept = _kept(vendor.render(file, site), file, None)
+        revision = await revisions.of(session, account_id)
+    app[KEPT_FILES].put((account_id, entry.generation, revision, made.today, asked.file), kept)
+    return kept
+
+
+def _kept(content: bytes, file: File, device: Device | None) -> KeptFile:
+    return KeptFile(content, file.content_type, hashlib.sha256(content).hexdigest(), device)
+
+
+def _shared_file(vendors: Vendors, name: str) -> tuple[Vendor, File]:
+    for vendor in vendors.values():
+        if file := vendor.shared_file(name):
+            return vendor, file
     raise Refused(Verdict.FILE_UNKNOWN, "no vendor's phone has a file of this name here")
 
 
@@ -129,8 +166,8 @@ async def _store(request: web.Request, asked: Asked, entry: Entry) -> None:
     async with app[DATABASE].read() as session:
         account_id = await _account(session, app[VAULT], asked.token, entry)
         device = await _device(session, app, account_id, asked.mac, entry)
-        upload = _file(app[VENDORS], device, asked.suffix).upload
-        if upload is None:
+        file = _file(app[VENDORS], device, asked.suffix)
+        if file.upload is None:
             raise Refused(Verdict.FILE_UNKNOWN, "the phone may not write this file")
     try:
         content = await _body(request)
@@ -144,20 +181,27 @@ async def _store(request: web.Request, asked: Asked, entry: Entry) -> None:
         await _account(session, app[VAULT], asked.token, entry)
         # What a phone tells of its URL must not bring a rotated token back, nor keep one in the clear.
         content = tokens.take_out(content)
-        write = uploads.append if upload == "append" else uploads.replace
+        write = uploads.append if file.upload == "append" else uploads.replace
         await write(session, device.id, asked.suffix, content)
+        if file.element:  # what is in it comes back in a file of ours
+            await revisions.bump(session, account_id)
     entry.verdict, entry.reason, entry.status = Verdict.STORED, f"{len(content)} bytes", 201
 
 
 async def _account(session: AsyncSession, vault: Vault, token: str, entry: Entry) -> str:
     resolved = await tokens.resolve(session, vault, token)
-    if resolved is None:
-        raise Refused(Verdict.TOKEN_UNKNOWN, "the URL holds no token of this server")
-    entry.account_id, entry.generation = resolved.account_id, resolved.generation
-    if resolved.retired_at:
-        since = resolved.retired_at.isoformat(timespec="seconds")
-        raise Refused(Verdict.TOKEN_ROTATED, f"the URL was rotated out at {since} by {resolved.retired_by}")
+    _expect_current(resolved, entry)
+    assert resolved
     return resolved.account_id
+
+
+def _expect_current(found: Standing | Resolved | None, entry: Entry) -> None:
+    if found is None:
+        raise Refused(Verdict.TOKEN_UNKNOWN, "the URL holds no token of this server")
+    entry.account_id, entry.generation = found.account_id, found.generation
+    if found.retired_at:
+        since = found.retired_at.isoformat(timespec="seconds")
+        raise Refused(Verdict.TOKEN_ROTATED, f"the URL was rotated out at {since} by {found.retired_by}")
 
 
 async def _device(
@@ -168,8 +212,7 @@ async def _device(
     device = await devices.find(session, account_id, mac)
     if device is None:
         raise Refused(Verdict.MAC_UNKNOWN, "no device of this account has this MAC address")
-    entry.device_id = device.id
-    _compare(app[VENDORS], device, entry)
+    _note_device(app[VENDORS], device, entry)
     return device
 
 
@@ -182,22 +225,12 @@ def _file(vendors: Vendors, device: Device, suffix: str) -> File:
     return file
 
 
-def _render(app: web.Application, vendor: str, file: File, thing: Phone | Site) -> bytes:
-    return app[VENDORS][vendor].render(file, thing)
-
-
-def _served(entry: Entry, content: bytes, file: File) -> tuple[bytes, str]:
-    entry.verdict, entry.status = Verdict.SERVED, 200
-    entry.config_hash = hashlib.sha256(content).hexdigest()
-    return content, file.content_type
-
-
-def _compare(vendors: Vendors, device: Device, entry: Entry) -> None:
+def _note_device(vendors: Vendors, device: Device, entry: Entry) -> None:
     """Notes where the User-Agent speaks of another phone than the path does. It proves nothing."""
-    claims = [claim for vendor in vendors.values() if (claim := vendor.claim(entry.user_agent))]
-    if not claims:
+    entry.device_id = device.id
+    claim = next((claim for vendor in vendors.values() if (claim := vendor.claim(entry.user_agent))), None)
+    if claim is None:
         return
-    claim = claims[0]
     entry.firmware = claim.firmware
     entry.reason = "; ".join(_differences(device, claim))
 
@@ -226,6 +259,7 @@ async def _body(request: web.Request) -> bytes | None:
     return bytes(content)
 
 
+@functools.lru_cache(16_384)
 def _printable(text: str) -> str:
     """At most 255 characters of what a stranger sent, fit for a log: no token, no control characters."""
     return re.sub(r"[^\x20-\x7e]", "?", tokens.redact(text))[:255]

@@ -3,11 +3,11 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Iterable
-from dataclasses import asdict, dataclass
+from collections.abc import AsyncIterator, Iterable, Sequence
+from dataclasses import dataclass, fields
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from operator import attrgetter
 
 import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
@@ -16,9 +16,13 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from provisioning import activity, sightings
 from provisioning.db import Base, Database
+from provisioning.direct import Busy, Direct
+from provisioning.sightings import Seen
 
 _log = logging.getLogger(__name__)
 _DELAY = 0.02  # seconds in which rows gather before they are written together
+_PATIENCE = 10  # seconds, with another writer that is in the way
+_AT_ONCE = 500  # rows
 _MOST = 10_000  # rows that wait while the database does not answer; beyond it the oldest are dropped
 
 
@@ -84,13 +88,17 @@ class Row(Base):
 
 
 _devices = sa.table("devices", sa.column("account_id"), sa.column("mac"))
+_COLUMNS = [field.name for field in fields(Entry)]
+_INSERT = f"INSERT INTO boot_log ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))})"  # noqa: S608
+_values = attrgetter(*_COLUMNS)
 
 
 class BootLog:
     """Takes entries at once and writes them in groups, so that no phone waits for its own entry."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, direct: Direct) -> None:
         self._database = database
+        self._direct = direct
         self._waiting: list[Entry] = []
         self._wake = asyncio.Event()
         self._writing = asyncio.Lock()
@@ -103,18 +111,51 @@ class BootLog:
     async def flush(self) -> None:
         """Writes what waits; on failure it goes on waiting. Afterwards all that was added before is there."""
         async with self._writing:
-            entries, self._waiting = self._waiting, []
-            if not entries:
-                return
+            for _ in range(0, len(self._waiting), _AT_ONCE):
+                entries, self._waiting = self._waiting[:_AT_ONCE], self._waiting[_AT_ONCE:]
+                try:
+                    await self._write(entries)
+                except OSError as error:
+                    _log.error("the boot log cannot be written: %s", error)
+                    self._waiting = [*entries, *self._waiting][-_MOST:]
+                    raise
+                await self._record_stale_fetches(entries)
+
+    async def _write(self, entries: Sequence[Entry]) -> None:
+        rows = [_values(entry) for entry in entries]
+        seen = sightings.merged(filter(None, map(_seen, entries)))
+        until = asyncio.get_running_loop().time() + _PATIENCE
+        while True:
             try:
-                async with self._database.write() as session:
-                    await session.execute(sa.insert(Row), [asdict(entry) for entry in entries])
-                    await sightings.note(session, [seen for entry in entries if (seen := _seen(entry))])
-                    await _record_stale_fetches(session, entries)
-            except (SQLAlchemyError, OSError) as error:
-                _log.error("the boot log cannot be written: %s", type(error).__name__)
-                self._waiting = [*entries, *self._waiting][-_MOST:]
-                raise
+                await self._direct.write((_INSERT, rows), (sightings.NOTE, seen))
+                return
+            except Busy:
+                if asyncio.get_running_loop().time() > until:
+                    raise
+                await asyncio.sleep(_DELAY)
+
+    async def _record_stale_fetches(self, entries: Iterable[Entry]) -> None:
+        """Enters phones that asked with a rotated token in the activity log: here, so that the refusal of one
+        neither waits for it nor tells by its timing whether the account has this MAC address."""
+        asked = {
+            (entry.account_id, entry.mac): entry.ip
+            for entry in entries
+            if entry.verdict is Verdict.TOKEN_ROTATED and entry.account_id and entry.mac
+        }
+        if not asked:
+            return
+        try:
+            async with self._database.write() as session:
+                # In one order, so that two servers do not wait in a circle for each other's accounts.
+                for (account_id, mac), ip in sorted(asked.items()):
+                    known = sa.select(_devices.c.mac).where(
+                        _devices.c.account_id == account_id, _devices.c.mac == mac
+                    )
+                    if await session.scalar(known):
+                        await activity.record_stale_fetch(session, account_id, mac, ip=ip)
+        except (SQLAlchemyError, OSError) as error:
+            # The phone comes again, and is entered then.
+            _log.error("a fetch with a rotated token cannot be entered: %s", type(error).__name__)
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -125,7 +166,7 @@ class BootLog:
             task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await task
-            with contextlib.suppress(SQLAlchemyError, OSError):
+            with contextlib.suppress(OSError):
                 await self.flush()
 
     async def _run(self) -> None:
@@ -135,7 +176,7 @@ class BootLog:
             await asyncio.sleep(_DELAY)
             try:
                 await asyncio.shield(self.flush())
-            except (SQLAlchemyError, OSError):
+            except OSError:
                 await asyncio.sleep(1)
                 self._wake.set()
 
@@ -151,35 +192,14 @@ async def page(
     return rows[:limit], str(rows[limit - 1].id) if len(rows) > limit else None
 
 
-def _seen(entry: Entry) -> dict[str, Any] | None:
+def _seen(entry: Entry) -> Seen | None:
     """What an entry says of when its phone was last seen."""
     if not entry.account_id or not entry.mac:
         return None
-    of = {"account_id": entry.account_id, "mac": entry.mac}
-    if entry.verdict is Verdict.SERVED:
+    if entry.verdict is Verdict.SERVED and entry.method == "GET":
         # Only a whole answer counts: a HEAD has told the phone nothing.
-        firmware = {"firmware": entry.firmware} if entry.firmware else {}
-        fetched = {"fetched_at": entry.time, "fetched_ip": entry.ip, "generation": entry.generation}
-        return of | fetched | firmware if entry.method == "GET" else None
+        return Seen(entry.account_id, entry.mac, entry.time, entry.ip, entry.generation, entry.firmware)
     if entry.verdict is Verdict.TOKEN_ROTATED:
-        return of | {
-            "refused_at": entry.time,
-            "refused_ip": entry.ip,
-            "refused_generation": entry.generation,
-        }
+        refused = (entry.time, entry.ip, entry.generation)
+        return Seen(entry.account_id, entry.mac, None, None, None, None, *refused)
     return None
-
-
-async def _record_stale_fetches(session: AsyncSession, entries: Iterable[Entry]) -> None:
-    """Enters phones that asked with a rotated token in the activity log: here, so that the refusal of one
-    neither waits for it nor tells by its timing whether the account has this MAC address."""
-    asked = {
-        (entry.account_id, entry.mac): entry.ip
-        for entry in entries
-        if entry.verdict is Verdict.TOKEN_ROTATED and entry.account_id and entry.mac
-    }
-    # In one order, so that two servers do not wait in a circle for each other's accounts.
-    for (account_id, mac), ip in sorted(asked.items()):
-        known = sa.select(_devices.c.mac).where(_devices.c.account_id == account_id, _devices.c.mac == mac)
-        if await session.scalar(known):
-            await activity.record_stale_fetch(session, account_id, mac, ip=ip)

@@ -100,7 +100,6 @@ async def import_(
         await session.execute(sa.delete(LineRow).where(LineRow.device_id.in_(changed[start : start + 500])))
     if lines:
         await session.execute(sa.insert(LineRow), lines)
-    await accounts.touch(session, account_id)
     return Imported(created=len(checked) - len(changed), updated=len(changed))
 
 

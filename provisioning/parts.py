@@ -9,14 +9,20 @@ from provisioning.boot_log import BootLog
 from provisioning.config import Config
 from provisioning.db import Database
 from provisioning.devices import Rendering, Vendors
+from provisioning.direct import Direct
+from provisioning.kept_files import KeptFiles
 from provisioning.phones.options import Options
 from provisioning.sender import Sender
+from provisioning.standings import Standings
 from provisioning.vault import Vault
 
 CONFIG: Final = web.AppKey("config", Config)
 DATABASE: Final = web.AppKey("database", Database)
 VAULT: Final = web.AppKey("vault", Vault)
 BOOT_LOG: Final = web.AppKey("boot_log", BootLog)
+DIRECT: Final = web.AppKey[Direct]("direct")
+STANDINGS: Final = web.AppKey("standings", Standings)
+KEPT_FILES: Final = web.AppKey("kept_files", KeptFiles)
 SENDER: Final = web.AppKey("sender", Sender)
 VENDORS: Final = web.AppKey[Vendors]("vendors")
 PLATFORM: Final = web.AppKey("platform", Options)

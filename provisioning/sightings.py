@@ -3,13 +3,13 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Final, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Mapped, mapped_column
 
-from provisioning.db import Base, insert
+from provisioning.db import Base
 
 _devices = sa.table("devices", sa.column("account_id"), sa.column("mac"))
 
@@ -32,6 +32,33 @@ class Row(Base):
     refused_generation: Mapped[int | None]
 
 
+class Seen(NamedTuple):
+    """A row as one request makes it, None for what it does not tell."""
+
+    account_id: str
+    mac: str
+    fetched_at: datetime | None
+    fetched_ip: str | None
+    generation: int | None
+    firmware: str | None
+    refused_at: datetime | None = None
+    refused_ip: str | None = None
+    refused_generation: int | None = None
+
+    def then(self, later: "Seen") -> "Seen":
+        """The later one over this; what it does not say stays."""
+        return Seen._make(old if new is None else new for old, new in zip(self, later, strict=True))
+
+
+# For `Direct.write`. A MAC address that no device of the account has is left out: anybody can claim one.
+NOTE: Final = f"""
+INSERT INTO sightings ({", ".join(Seen._fields)}) SELECT {", ".join("?" * len(Seen._fields))}
+WHERE EXISTS (SELECT 1 FROM devices WHERE account_id = ? AND mac = ?)
+ON CONFLICT (account_id, mac) DO UPDATE SET
+{", ".join(f"{name} = COALESCE(excluded.{name}, sightings.{name})" for name in Seen._fields[2:])}
+"""  # noqa: S608
+
+
 @dataclass(frozen=True, slots=True)
 class Sighting:
     fetched_at: datetime | None = None
@@ -51,28 +78,15 @@ class Sighting:
         return "stale" if knocks or (self.generation or 0) < current else "provisioned"
 
 
-async def note(session: AsyncSession, seen: Iterable[Mapping[str, Any]]) -> None:
-    """Takes in rows of (account_id, mac) and some of the columns above, the later ones over the earlier.
-
-    A MAC address that no device of the account has is left out: anybody can claim one.
-    """
-    merged: dict[tuple[str, str], dict[str, Any]] = {}
-    for row in seen:
-        merged.setdefault((row["account_id"], row["mac"]), {}).update(row)
-    known = await session.execute(
-        sa.select(_devices.c.account_id, _devices.c.mac).where(
-            sa.tuple_(_devices.c.account_id, _devices.c.mac).in_(list(merged))
-        )
-    )
+def merged(seen: Iterable[Seen]) -> list[Sequence[Any]]:
+    """The values for `NOTE`, one row for each phone."""
+    rows: dict[tuple[str, str], Seen] = {}
+    for one in seen:
+        key = one.account_id, one.mac
+        before = rows.get(key)
+        rows[key] = one if before is None else before.then(one)
     # In one order, so that two servers which write the same phones do not wait for each other in a circle.
-    for key in sorted(tuple(row) for row in known):
-        values = merged[key]
-        changed = {name: value for name, value in values.items() if name not in {"account_id", "mac"}}
-        await session.execute(
-            insert(session, Row)
-            .values(**values)
-            .on_conflict_do_update(index_elements=["account_id", "mac"], set_=changed)
-        )
+    return [(*row, *key) for key, row in sorted(rows.items())]
 
 
 async def of(session: AsyncSession, account_id: str, macs: Sequence[str]) -> Mapping[str, Sighting]:

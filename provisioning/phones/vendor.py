@@ -1,5 +1,6 @@
 """A vendor, read from its folder of data: file names, user agents, models, key words and templates."""
 
+import functools
 import re
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
@@ -89,10 +90,13 @@ class Vendor:
         self.shared = [(re.compile(s.pop("pattern")), s.pop("name", None), File(**s)) for s in data["shared"]]
         self.models = {model.name: model for model in map(_model, data["models"])}
         self._user_agent = re.compile(data["user_agent"]["pattern"], re.IGNORECASE)
+        # Each phone says the same with each request.
+        self.claim = functools.lru_cache(16_384)(self._claim)
         self._encode = {"line": self._line, "xml": self._xml}[data["encoding"]]
         self._clear = re.compile(data["clear_words"]) if "clear_words" in data else None
         self._templates = jinja2.Environment(
             loader=jinja2.FileSystemLoader(paths),
+            auto_reload=False,  # made files are kept, and what they were made of is not to change meanwhile
             undefined=jinja2.StrictUndefined,
             autoescape=True,
             finalize=self._encode,
@@ -209,7 +213,7 @@ class Vendor:
         shown.sort(key=lambda key: (rank[key.type], key.number))
         return [(key, number) for number, key in enumerate(shown, start=1) if key.number != number]
 
-    def claim(self, user_agent: str) -> Claim | None:
+    def _claim(self, user_agent: str) -> Claim | None:
         """What this User-Agent says, or None when it is not of this vendor's form."""
         match = self._user_agent.fullmatch(user_agent.strip())
         if match is None:

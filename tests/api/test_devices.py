@@ -1,11 +1,12 @@
 """Devices by what people know of them, their own options, and lines that are named by number."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 from sqlalchemy import event
 
-from provisioning import sightings
+from provisioning.boot_log import Entry, Verdict
 from provisioning.db import now
 from tests.api.conftest import Account
 
@@ -20,12 +21,12 @@ async def found(account: Account, query: str) -> set[str]:
 
 async def seen(account: Account, mac: str, *, generation: int, refused: bool = False) -> None:
     """As if the phone had fetched, and afterwards asked with a rotated token."""
-    row = {"account_id": account.id, "mac": mac, "fetched_at": now(), "generation": generation}
-    async with account.house.database.write() as session:
-        await sightings.note(session, [row])
-        if refused:
-            later = now() + timedelta(seconds=1)
-            await sightings.note(session, [{"account_id": account.id, "mac": mac, "refused_at": later}])
+    fetch = Entry(now(), "GET", f"{mac}.cfg", "192.0.2.7", "", account.id, mac=mac, generation=generation)
+    account.house.log.add(replace(fetch, verdict=Verdict.SERVED))
+    if refused:
+        later = now() + timedelta(seconds=1)
+        account.house.log.add(replace(fetch, time=later, generation=1, verdict=Verdict.TOKEN_ROTATED))
+    await account.house.log.flush()
 
 
 @pytest.mark.parametrize("q", [DESK, "80:5E:C0:10:20:01", "805e.c010.2001", "FRONT desk", "t54", "4202"])

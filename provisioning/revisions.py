@@ -1,0 +1,29 @@
+"""Revisions: for each account a number that grows with every change which may alter a phone's file."""
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import Mapped, mapped_column
+
+from provisioning.db import Base
+
+
+class Row(Base):
+    """The database itself counts, in the transaction of the change: see migration 0007."""
+
+    __tablename__ = "revisions"
+
+    account_id: Mapped[str] = mapped_column(
+        sa.ForeignKey("accounts.id", ondelete="CASCADE"), primary_key=True
+    )
+    revision: Mapped[int] = mapped_column(sa.BigInteger())
+
+
+async def of(session: AsyncSession, account_id: str) -> int:
+    query = sa.select(Row.revision).where(Row.account_id == account_id)
+    return (await session.execute(query)).scalar_one()
+
+
+async def bump(session: AsyncSession, account_id: str) -> None:
+    """For what a phone wrote itself and gets back in a file of ours, which no trigger can tell from a log."""
+    bumped = sa.update(Row).where(Row.account_id == account_id).values(revision=Row.revision + 1)
+    await session.execute(bumped)

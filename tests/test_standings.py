@@ -1,0 +1,100 @@
+"""How a token stands is asked of the database after the request has come, and one look serves many."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
+
+import pytest
+
+import tokens
+from provisioning.db import Database
+from provisioning.direct import Direct, Postgresql, direct
+from provisioning.standings import Standings
+from provisioning.vault import Vault, open_vault
+from tests.conftest import Stock
+
+
+@pytest.fixture
+async def way(stock: Stock) -> AsyncIterator[Direct]:
+    way = direct(stock.url)
+    yield way
+    await way.close()
+
+
+@pytest.fixture
+def own_vault(stock: Stock) -> Vault:
+    return open_vault(stock.key_file)
+
+
+async def test_it_tells_the_account_the_generation_and_the_revision(
+    stock: Stock, way: Direct, own_vault: Vault
+) -> None:
+    standings = Standings(way, own_vault)
+    before = await standings.of(stock.token)
+    assert before and (before.account_id, before.generation, before.retired_at) == (stock.account_id, 1, None)
+    database = Database(stock.url)
+    async with database.write() as session:
+        new = await tokens.rotate(session, own_vault, stock.account_id, actor="user/ann@example.com")
+    await database.close()
+    old, current = await standings.of(stock.token), await standings.of(new.text)
+    assert old and old.retired_at and (old.generation, old.retired_by) == (1, "user/ann@example.com")
+    assert current and (current.generation, current.retired_at) == (2, None)
+    assert current.revision > before.revision
+
+
+async def test_what_is_no_token_costs_no_look(stock: Stock, own_vault: Vault) -> None:
+    standings = Standings(Counting(), own_vault)
+    assert await standings.of("ppt" + "0" * 39) is None
+    assert await standings.of("") is None
+    assert Counting.looks == []
+
+
+async def test_requests_that_wait_together_share_the_next_look(own_vault: Vault, stock: Stock) -> None:
+    standings, made = Standings(Counting(), own_vault), tokens.make()
+    first = asyncio.create_task(standings.of(stock.token))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    # The first look is under way; these came after it began, so that it cannot speak for them.
+    others = [asyncio.create_task(standings.of(token)) for token in (stock.token, made, stock.token)]
+    Counting.go.set()
+    assert await asyncio.gather(first, *others) == [None] * 4
+    assert [len(keys) for keys in Counting.looks] == [1, 2]
+
+
+async def test_one_who_goes_away_takes_no_answer_from_the_others(own_vault: Vault, stock: Stock) -> None:
+    standings = Standings(Counting(), own_vault)
+    gone, stays = (asyncio.create_task(standings.of(stock.token)) for _ in range(2))
+    await asyncio.sleep(0)
+    gone.cancel()
+    Counting.go.set()
+    assert await stays is None
+
+
+@pytest.mark.parametrize("engine", ["postgresql"], indirect=True)
+async def test_a_connection_that_was_lost_is_made_again(way: Direct, own_vault: Vault, stock: Stock) -> None:
+    standings = Standings(way, own_vault)
+    assert await standings.of(stock.token)
+    assert isinstance(way, Postgresql)
+    for connection in way._connections.values():
+        connection.terminate()
+    assert await standings.of(stock.token)
+
+
+class Counting:
+    """A way to a database that answers nothing, and only when it is told to."""
+
+    looks: list[Sequence[bytes]]
+    go: asyncio.Event
+
+    def __init__(self) -> None:
+        Counting.looks, Counting.go = [], asyncio.Event()
+
+    async def find(self, select: str, keys: Sequence[bytes]) -> Sequence[Any]:
+        Counting.looks.append(keys)
+        await Counting.go.wait()
+        return []
+
+    async def write(self, *batches: Any) -> None:
+        raise AssertionError
+
+    async def close(self) -> None: ...
