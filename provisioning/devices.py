@@ -1,5 +1,6 @@
 """Devices: the phones of an account, and all that one of them is to know when it boots."""
 
+import difflib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
@@ -319,7 +320,9 @@ def _vendor(vendors: Vendors, form: DeviceForm) -> Vendor:
 def _check_model(vendor: Vendor, form: DeviceForm) -> None:
     model = vendor.models.get(form.model)
     if model is None:
-        raise invalid("model", f"is not among the models of {vendor.title}: {', '.join(vendor.models)}")
+        near = difflib.get_close_matches(form.model, vendor.models)
+        meant = f"; is it {' or '.join(near)}?" if near else ""
+        raise invalid("model", f"is not among the models of {vendor.title}{meant}")
     names = [expansion.name for expansion in model.expansions]
     if form.expansion is not None and form.expansion not in names:
         raise invalid("expansion", f"{model.name} takes {' or '.join(names) or 'no expansion modules'}")

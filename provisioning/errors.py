@@ -4,8 +4,10 @@ import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Final
 
 import pydantic
+from pydantic_core import ErrorDetails
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +84,42 @@ def invalid(field: str, message: str) -> Invalid:
 def from_pydantic(error: pydantic.ValidationError) -> Invalid:
     """The faults of a model without the values, which may be secret."""
     return Invalid(
-        FieldError(_path(fault["loc"]), fault["msg"].removeprefix("Value error, "))
-        for fault in error.errors(include_url=False, include_input=False, include_context=False)
+        FieldError(_path(fault["loc"]), _in_words(fault))
+        for fault in error.errors(include_url=False, include_input=False)
+    )
+
+
+# pydantic's own words are of inputs and strings, and people read them beside a field.
+_WORDS: Final = {
+    "missing": "is needed",
+    "extra_forbidden": "is no field here",
+    "string_type": "must be text",
+    "int_type": "must be a whole number",
+    "int_parsing": "must be a whole number",
+    "bool_type": "must be true or false",
+    "list_type": "must be a list",
+    "model_type": "must be an object",
+    "less_than_equal": "must be at most {le}",
+    "greater_than_equal": "must be at least {ge}",
+    "literal_error": "must be {expected}",
+    "string_too_long": "must be {max_length} characters at most",
+    "string_too_short": "must be {min_length} characters at least",
+    "too_long": "must hold {max_length} at most",
+    "too_short": "must hold {min_length} at least",
+    "string_pattern_mismatch": "is not of the form that it should have",
+    "datetime_type": "must be a time such as 2026-11-24T17:40:00Z",
+    "datetime_parsing": "must be a time such as 2026-11-24T17:40:00Z",
+    "datetime_from_date_parsing": "must be a date such as 2026-11-24",
+}
+
+
+def _in_words(fault: ErrorDetails) -> str:
+    words = _WORDS.get(fault["type"])
+    if words is None:
+        return fault["msg"].removeprefix("Value error, ")
+    # What is allowed, never what was given.
+    return words.format_map(
+        {name: str(value).replace("'", "") for name, value in fault.get("ctx", {}).items()}
     )
 
 

@@ -123,7 +123,7 @@ async def test_the_sample_account_loads_whole(house: House, sample: str) -> None
         ),
         ("Bob", "%null%", "line 14: button_templates[0].buttons[1].label: must not contain %NULL%"),
         ('sip_server = "sip', 'sip_port = 0\nsip_server = "sip', "line 6: options.sip_port: "),
-        ("model = ", "modell = ", "line 19: devices[0].model: Field required"),
+        ("model = ", "modell = ", "line 19: devices[0].model: is needed"),
         ('name = "Acme"', "name = Acme", "Invalid value (at line 2, column 8)"),
         (
             "[options]",

@@ -52,6 +52,12 @@ GROUPS: Final = {
         ("poll_window", "Looks for changes between"),
     ),
 }
+# What is set nowhere, but follows from another option (`resolve`).
+_FOLLOWS: Final = {
+    "sip_domain": "as the SIP server",
+    "sip_server": "as the SIP domain",
+    "sip_port": "by the transport",
+}
 _WORDS: Final[Mapping[object, str]] = {True: "On", False: "Off"}
 
 
@@ -79,6 +85,8 @@ def _field(name: str, label: str, own: Options, above: Mapping[str, Options]) ->
     value = getattr(own, name)
     source = next((layer for layer in reversed([*above]) if getattr(above[layer], name) is not None), None)
     inherited = getattr(resolve(*above.values()), name)
+    if source is None and inherited is not None and name in _FOLLOWS:
+        source = _FOLLOWS[name]
     if source is None and getattr(DEFAULTS, name) is None and inherited is None:
         words = "not set"
     else:

@@ -99,14 +99,16 @@ async def _activity(request: web.Request, caller: Caller) -> Values:
     except Invalid as error:
         faults = {fault.field: fault.message for fault in error.errors}
         query = ActivityQuery(limit=50)
+    if query.from_ and query.to and query.from_ >= query.to:
+        faults = {"to": "is before the first day"}
     events = await read(request, caller, activity.events)
     kept = {name: texts for name, texts in given.items() if name != "cursor" and any(texts)}
     found = await read(request, caller, activity.list_, query=query)
     return {
         "zone": zone,
-        "entries": found.data,
+        "entries": () if faults else found.data,  # they would be those of no filter
         "older": urlencode({"tab": "activity", **kept, "cursor": found.next_cursor}, doseq=True)
-        if found.next_cursor
+        if found.next_cursor and not faults
         else None,
         "newest": urlencode({"tab": "activity", **kept}, doseq=True) if "cursor" in given else None,
         "events": events.data,

@@ -155,11 +155,11 @@ class TestThePicture:
 
     def test_another_model_is_chosen_and_stays_in_the_address(self, editor: Page) -> None:
         editor.get_by_label("Seen on").select_option("VVX 450")
-        expect(editor.get_by_role("heading", name="Keys on a VVX 450")).to_be_visible()
+        expect(editor.get_by_role("heading", name="Keys on the VVX 450")).to_be_visible()
         expect(editor).to_have_url(re.compile(r"\?model=VVX\+450$"))
         expect(editor.get_by_label("Seen on")).to_be_focused()
         editor.go_back()
-        expect(editor.get_by_role("heading", name="Keys on a T54W")).to_be_visible()
+        expect(editor.get_by_role("heading", name="Keys on the T54W")).to_be_visible()
 
     def test_a_phone_with_other_modules_than_usual_is_a_choice_of_its_own(
         self, page: Page, account: Account
@@ -172,7 +172,7 @@ class TestThePicture:
         expect(page.get_by_label("Seen on")).to_have_value("VVX 411 + VVX Paper EM")
         expect(page.get_by_text("VVX Paper EM has 40 keys, this is key 41")).to_be_visible()
         page.get_by_label("Seen on").select_option("VVX 411")
-        expect(page.get_by_text("The key fits a VVX 411.")).to_be_visible()
+        expect(page.get_by_text("The key fits the VVX 411.")).to_be_visible()
         expect(page.get_by_text("VVX Color EM, 1 of 84 keys used")).to_be_visible()
 
     def test_a_phone_that_orders_its_keys_itself_is_said_to(self, page: Page, account: Account) -> None:
@@ -198,7 +198,7 @@ class TestThePicture:
         self, page: Page, template: dict[str, Any]
     ) -> None:
         opened(page, template, "?model=T20P")
-        expect(page.get_by_text("2 of 4 keys do not fit a T20P.")).to_be_visible()
+        expect(page.get_by_text("2 of 4 keys do not fit the T20P.")).to_be_visible()
         expect(key(page, "Key 4:")).to_have_accessible_description("T20P has 2 line keys, this is key 4")
         expect(page.get_by_text("T20P has 2 line keys, this is key 6")).to_be_visible()
 
@@ -354,6 +354,46 @@ class TestMoving:
         self.drag(editor, "Key 2:", "Key 12:")
         assert layout(account, template) == {"0/1": "line", "0/4": "Park", "0/6": "Quiet", "0/12": "Ann"}
 
+    def test_escape_ends_a_drag_and_the_key_stays(
+        self, editor: Page, account: Account, template: dict[str, Any]
+    ) -> None:
+        start = key(editor, "Key 6:").bounding_box()
+        editor.mouse.move(start["x"] + 30, start["y"] + 15)
+        editor.mouse.down()
+        editor.mouse.move(start["x"] + 30, start["y"] + 60, steps=5)
+        editor.keyboard.press("Escape")
+        editor.mouse.move(start["x"] + 30, start["y"] + 90, steps=5)
+        editor.mouse.up()
+        expect(editor.locator(".ghost, .carried, .over")).to_have_count(0)
+        assert layout(account, template)["0/6"] == "Quiet"
+
+    def test_another_picture_ends_what_was_carried(
+        self, editor: Page, account: Account, template: dict[str, Any]
+    ) -> None:
+        key(editor, "Key 6:").focus()
+        editor.keyboard.press("Space")
+        editor.get_by_label("Seen on").select_option("VVX 450")
+        expect(editor.get_by_role("heading", name="Keys on the VVX 450")).to_be_visible()
+        key(editor, "Key 9:").click()
+        expect(editor.get_by_role("dialog", name="Key 9")).to_be_visible()
+        assert layout(account, template)["0/6"] == "Quiet"
+
+    def test_the_keyboard_carries_a_key_into_a_module_that_was_closed(
+        self, editor: Page, account: Account, template: dict[str, Any]
+    ) -> None:
+        expect(key(editor, "Module 1 key 1: empty")).to_be_hidden()
+        key(editor, "Key 27:").focus()
+        editor.keyboard.press("ArrowDown")  # walks past what is closed
+        expect(key(editor, "Key 27:")).to_be_focused()
+        key(editor, "Key 6:").focus()
+        editor.keyboard.press("Space")
+        for _ in range(22):
+            editor.keyboard.press("ArrowDown")
+        expect(key(editor, "Module 1 key 1: empty")).to_be_focused()
+        editor.keyboard.press("Space")
+        expect(editor.get_by_text("Dropped. Module 1 key 1: Do not disturb, Quiet.")).to_be_attached()
+        assert layout(account, template)["1/1"] == "Quiet"
+
     def test_the_keyboard_does_the_same(
         self, editor: Page, account: Account, template: dict[str, Any]
     ) -> None:
@@ -415,7 +455,7 @@ class TestMoving:
         opened(page, template, "?model=VVX+250")
         self.drag(page, "Key 6:", "Key 3:")
         assert layout(account, template) == {"0/1": "line", "0/2": "Ann", "0/3": "Quiet", "0/4": "Park"}
-        expect(page.get_by_text("All 4 keys fit a VVX 250.")).to_be_visible()
+        expect(page.get_by_text("All 4 keys fit the VVX 250.")).to_be_visible()
 
     def test_when_somebody_else_was_faster_nothing_moves(
         self, editor: Page, account: Account, template: dict[str, Any], console: list[str]
@@ -460,7 +500,7 @@ class TestWhoMayNot:
     def test_a_viewer_reads_and_changes_nothing(self, viewer: Page) -> None:
         expect(viewer.get_by_role("button", name=re.compile("New|Duplicate|Delete"))).to_have_count(0)
         viewer.get_by_role("link", name="Desk").click()
-        expect(viewer.get_by_role("region", name="Keys on a").get_by_text("BLF 4201")).to_be_visible()
+        expect(viewer.get_by_role("region", name="Keys on the").get_by_text("BLF 4201")).to_be_visible()
         expect(viewer.get_by_label("Name")).to_be_disabled()
         expect(viewer.locator("button.key")).to_have_count(0)
 

@@ -131,6 +131,9 @@ class TestThePage:
         page.get_by_label("Outcome").select_option("denied")
         page.get_by_role("button", name="Apply filters").click()
         expect(page.get_by_text("No entry matches these filters.")).to_be_visible()
+        page.goto("/settings")
+        page.get_by_label("Name", exact=True).press("Enter")
+        expect(page).to_have_url(re.compile("/settings$"))
         context.close()
 
 
@@ -230,7 +233,7 @@ class TestTexts:
         again.get_by_role("button", name="Log in").click()
         expect(again.get_by_role("alert")).to_have_text("the email or the password is wrong")
         again.get_by_label("Password").fill(PASSWORD)
-        again.get_by_role("button", name="Log in").click()
+        again.get_by_label("Password").press("Enter")
         expect(page.get_by_text("Saved", exact=True)).to_be_visible()
         assert account.api("GET", "/account")["name"] == "Typed before the session ended"
         assert all("401" in line for line in console)
@@ -537,6 +540,19 @@ class TestActivity:
         entry = next(e for e in account.entries() if e.event == "token.generate")
         told = account.api("GET", "/activity?event=token.generate")["data"]
         assert json.loads(pasted(page)) == told[0] and told[0]["id"] == entry.id
+
+    def test_a_date_is_typed_without_being_applied_half_way(self, page: Page) -> None:
+        page.goto("/settings?tab=activity")
+        page.get_by_label("From, this day included").focus()
+        for digit in "11242026":
+            page.keyboard.press(digit)
+            page.wait_for_timeout(350)  # as slow as people are, and longer than the page waits
+        expect(page).to_have_url(re.compile("from=2026-11-24"))
+
+    def test_a_last_day_before_the_first_is_said_to_be(self, page: Page) -> None:
+        page.goto("/settings?tab=activity&from=2026-11-24&to=2026-11-23")
+        expect(page.get_by_text("is before the first day")).to_be_visible()
+        expect(page.get_by_role("row", name="account.read")).to_have_count(0)
 
     def test_older_entries_are_a_page_further(self, page: Page, account: Account) -> None:
         for _ in range(60):

@@ -9,7 +9,7 @@ function apply() {
   const query = new URLSearchParams();
   for (const [name, text] of new FormData(form())) if (text.trim()) query.append(name, text.trim());
   const focused = document.activeElement;
-  go(`${new URL(form().action).pathname}?${query}`, { replace: true, focus: focused?.id }).then(() => {
+  go(`${new URL(form().action).pathname}?${query}`, { replace: true }).then(() => {
     // What was typed while the page was on its way stays where it was being typed.
     const field = focused?.id && document.getElementById(focused.id);
     if (field && field !== focused && focused.matches("input:not([type=checkbox])") && field.value !== focused.value) {
@@ -25,7 +25,9 @@ function later() {
 }
 
 document.addEventListener("input", (event) => {
-  if (event.target.form?.matches("[data-filters]") && event.target.matches("input:not([type=checkbox])")) later();
+  if (!event.target.form?.matches("[data-filters]") || !event.target.matches("input:not([type=checkbox])")) return;
+  // While a year is being typed it is that of 2 AD first.
+  if (event.target.type !== "date" || !/^0/.test(event.target.value)) later();
 });
 
 document.addEventListener("change", (event) => {
@@ -34,8 +36,14 @@ document.addEventListener("change", (event) => {
   if (event.target.matches(".picker input")) pressed();
 });
 
+let chosen = "";
+
 document.addEventListener("toggle", (event) => {
-  if (event.target.matches?.(".picker")) event.target.open ? pressed() : apply();
+  if (!event.target.matches?.(".picker")) return;
+  const now = [...event.target.querySelectorAll(":checked")].map((box) => box.value).join();
+  if (event.target.open) pressed();
+  else if (now !== chosen) apply();
+  chosen = now;
 }, true);
 
 document.addEventListener("submit", (event) => {

@@ -20,7 +20,10 @@ export async function call(method, path, body, etag) {
   const response = await fetch(`/api/v1${path}`, { method, headers, body: sent, redirect: "error" }).catch(() => {
     throw new Problem(0, LOST);
   });
-  if (response.status === 401 && (await logInAgain())) return call(method, path, body, etag);
+  if (response.status === 401) {
+    if (await logInAgain()) return call(method, path, body, etag);
+    throw new Problem(401, { detail: "You are logged out. Nothing was saved." });
+  }
   const text = await response.text().catch(() => {
     throw new Problem(0, LOST);
   });
@@ -61,7 +64,6 @@ function ask() {
   form.elements.password.focus();
   return new Promise((resolve) => {
     form.onsubmit = async (event) => {
-      if (event.submitter?.value === "cancel") return;
       event.preventDefault();
       const body = JSON.stringify({ email: form.elements.email.value, password: form.elements.password.value });
       const headers = { "Content-Type": "application/json" };
@@ -77,6 +79,12 @@ function ask() {
     dialog.addEventListener("close", () => resolve(false));
   });
 }
+
+// A toast for the page that is opened next.
+export const toastNext = (text) => sessionStorage.setItem("toast", text);
+const waiting = sessionStorage.getItem("toast");
+sessionStorage.removeItem("toast");
+if (waiting) setTimeout(() => toast(waiting)); // screen readers tell what changes, not what is there
 
 export function toast(text) {
   const line = document.createElement("p");

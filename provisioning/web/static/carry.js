@@ -3,6 +3,8 @@ import { toast } from "./api.js";
 import { again, drop, keyAt, same, slotOf } from "./layout.js";
 
 const DRAG = 6; // pixels that a press may shake and still be a press
+const EDGE = 48; // pixels from the top or bottom of the window
+const SPEED = 12; // pixels for each picture that is drawn
 let carried = null; // {key, slot, over}
 let pressed = null; // {key, x, y, ghost}
 let dropped = false;
@@ -18,6 +20,7 @@ document.body.append(live);
 const say = (text) => (live.textContent = text);
 
 export function pickUp(key) {
+  if (document.getElementById("panel").ariaBusy === "true") return undefined;
   if (key.classList.contains("free")) return say(`${named(key)}. There is nothing to pick up.`);
   carried = { key, slot: slotOf(key), over: key };
   key.classList.add("carried");
@@ -27,9 +30,10 @@ export function pickUp(key) {
 }
 
 function over(key) {
-  if (!key || key === carried.over) return;
+  if (key === carried.over) return;
   carried.over.classList.remove("over");
-  carried.over = key;
+  carried.over = key ?? carried.key; // outside of the picture it goes back to its place
+  if (!key) return;
   key.classList.add("over");
   say(`Over ${named(key)}.`);
 }
@@ -38,7 +42,7 @@ function putDown() {
   const was = carried;
   carried = null;
   for (const key of keys()) key.classList.remove("carried", "over");
-  document.getElementById("editor").classList.remove("carrying");
+  document.getElementById("editor").classList.remove("carrying", "choosing");
   return was;
 }
 
@@ -51,7 +55,7 @@ async function letGo(key) {
     await again(target);
     say(`Dropped. ${named(keyAt(target) ?? key)}.`);
   } catch (problem) {
-    await again(slot);
+    if (problem.status !== 401) await again(slot);
     toast(problem.status === 412 ? "Somebody else has changed this template meanwhile. It is shown as it is now; nothing was moved." : problem.message);
   }
   return undefined;
@@ -68,7 +72,12 @@ document.addEventListener("focusin", (event) => {
   if (key) stopAt(key);
 });
 
+document.addEventListener("focusin", (event) => {
+  if (carried && !pressed?.ghost && !event.target.closest("#editor")) back();
+});
+
 new MutationObserver(() => {
+  if (carried && !carried.key.isConnected) putDown(); // another picture came meanwhile
   if (!keys().includes(document.activeElement)) stopAt(keys()[0]);
 }).observe(document.getElementById("panel"), { childList: true });
 stopAt(keys()[0]);
@@ -78,6 +87,7 @@ document.addEventListener("keydown", (event) => {
   if (!key) return;
   const next = event.key.startsWith("Arrow") ? neighbour(key, event.key) : null;
   if (next) {
+    next.closest("details:not([open])")?.setAttribute("open", "");
     next.focus();
     if (carried) over(next);
   } else if (event.key === " ") carried ? letGo(key) : pickUp(key);
@@ -93,14 +103,17 @@ document.addEventListener("keyup", (event) => {
 });
 
 function back() {
+  pressed?.ghost?.remove();
+  pressed = null;
   const { key } = putDown();
-  key.focus();
+  if (document.activeElement?.closest("#editor") || document.activeElement === document.body) key.focus();
   say(`${named(key)} stays where it was.`);
 }
 
 // Up and down go through all slots in their order, left and right to what is drawn there.
 function neighbour(key, arrow) {
-  const all = keys();
+  // A closed module is walked past, but what is carried can be put into it.
+  const all = keys().filter((one) => carried || one === key || one.checkVisibility());
   const at = all.indexOf(key);
   if (arrow === "ArrowUp") return all[at - 1];
   if (arrow === "ArrowDown") return all[at + 1];
@@ -127,11 +140,26 @@ document.addEventListener("pointermove", (event) => {
   if (!pressed.ghost) {
     if (Math.hypot(x, y) < DRAG || pressed.key.classList.contains("free")) return;
     pickUp(pressed.key);
+    if (!carried) return;
     pressed.ghost = ghost(pressed.key);
+    requestAnimationFrame(scroll);
   }
   pressed.ghost.style.translate = `${x}px ${y}px`;
-  over(inPicture(document.elementFromPoint(event.clientX, event.clientY) ?? document.body));
+  pressed.at = [event.clientX, event.clientY];
+  over(inPicture(document.elementFromPoint(...pressed.at) ?? document.body));
 });
+
+// At the edge of the window the page goes on by itself.
+function scroll() {
+  if (!pressed?.ghost) return;
+  const [x, y] = pressed.at ?? [0, innerHeight / 2];
+  const by = y < EDGE ? -SPEED : y > innerHeight - EDGE ? SPEED : 0;
+  if (by) {
+    scrollBy(0, by);
+    over(inPicture(document.elementFromPoint(x, y) ?? document.body));
+  }
+  requestAnimationFrame(scroll);
+}
 
 function ghost(key) {
   const box = key.getBoundingClientRect();
@@ -164,6 +192,7 @@ document.addEventListener("pointercancel", () => {
 
 // While a key is carried, a press on a slot drops it there.
 document.addEventListener("click", (event) => {
+  if (event.target.closest("#put-back")) return carried && back();
   if (dropped) return event.preventDefault();
   const key = inPicture(event.target);
   if (!carried || !key) return undefined;

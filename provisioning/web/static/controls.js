@@ -25,7 +25,6 @@ async function autosave(control) {
     await call("PATCH", control.dataset.auto, { [control.name]: value(control) });
     keep(control, chosen);
     say(state, "Saved", "good");
-    source(control);
     if (control.hasAttribute("data-refresh")) await refreshed(control.id);
   } catch (problem) {
     restore(control);
@@ -38,7 +37,8 @@ async function autosave(control) {
 // What else the page says may follow from the control.
 async function refreshed(id) {
   await refresh(id);
-  say(document.getElementById(id)?.closest(".field").querySelector(".state"), "Saved", "good");
+  const control = document.getElementById(id);
+  say(control?.closest(".field").querySelector(".state") ?? control?.form.querySelector(":scope > output.state"), "Saved", "good");
 }
 
 // The state that is stored is kept where HTML keeps what a reset goes back to.
@@ -52,12 +52,6 @@ function restore(control) {
   else control.value = [...control.options].find((option) => option.defaultSelected)?.value ?? "";
 }
 
-function source(control) {
-  const line = control.closest(".field").querySelector("[data-source]");
-  const above = control.dataset.inherited;
-  if (line && above) line.textContent = control.value === "" ? `Inherited: ${above}` : `Set here. Without it: ${above}.`;
-}
-
 function say(state, text, kind = "") {
   if (!state) return;
   state.textContent = text;
@@ -67,7 +61,7 @@ function say(state, text, kind = "") {
 // ---- texts: form[data-form="/resource"]
 
 function texts(form) {
-  return [...form.elements].filter((control) => control.name && control.matches("input:not([type=checkbox]), textarea") && !control.dataset.auto);
+  return [...form.elements].filter((control) => control.name && control.matches("input:not([type=checkbox], [type=file]), textarea") && !control.dataset.auto);
 }
 
 function update(form) {
@@ -87,8 +81,10 @@ document.addEventListener("reset", (event) => {
   const form = event.target.closest("form[data-form]");
   if (!form) return;
   event.preventDefault(); // it would reset what saves itself, too
-  for (const control of texts(form)) control.value = control.defaultValue;
+  const changed = texts(form).filter(isDirty);
+  for (const control of changed) control.value = control.defaultValue;
   clear(form);
+  changed[0]?.focus(); // the button that was pressed goes
   update(form);
 });
 
@@ -98,6 +94,8 @@ document.addEventListener("submit", async (event) => {
   event.preventDefault();
   if (form.hasAttribute("aria-busy") || !texts(form).some(isDirty)) return;
   form.setAttribute("aria-busy", "true");
+  const [first] = texts(form).filter(isDirty);
+  if (document.activeElement?.closest("[data-actions]")) first.focus(); // the button that was pressed goes
   await save(form);
   form.removeAttribute("aria-busy");
 });
@@ -118,6 +116,7 @@ async function save(form) {
     }
     say(state, "Saved", "good");
     form.dispatchEvent(new CustomEvent("saved", { bubbles: true, detail: data }));
+    if (form.hasAttribute("data-refresh")) await refreshed(changed[0].id);
   } catch (problem) {
     say(state, "");
     if (problem.status === 412) await merge(form, changed, state);
@@ -155,11 +154,13 @@ async function merge(form, changed, state) {
 
 // ---- leaving with something unsaved
 
-export function unsavedTexts(forms = "form[data-form]") {
-  return [...document.querySelectorAll(forms)].flatMap((form) => texts(form).filter(isDirty));
+// What was typed into forms that can be seen and not sent yet.
+export function unsavedTexts() {
+  const seen = [...document.forms].filter((form) => !form.matches("[data-filters], [method=get]") && form.closest("dialog")?.open !== false);
+  return seen.flatMap((form) => texts(form).filter(isDirty));
 }
 
-export const unsaved = () => unsavedTexts("form[data-form], dialog[open] form[data-send]").length > 0;
+export const unsaved = () => unsavedTexts().length > 0;
 
 addEventListener("beforeunload", (event) => {
   if (unsaved()) event.preventDefault();

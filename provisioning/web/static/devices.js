@@ -1,5 +1,6 @@
 // Phones: a CSV file is imported, a key is overridden, the files are shown with their secrets.
 import { call, toast } from "./api.js";
+import { refused } from "./dialogs.js";
 import { clear, show } from "./forms.js";
 import { keyOf, showFaults, suit } from "./key_fields.js";
 import { refresh } from "./parts.js";
@@ -38,6 +39,11 @@ function faults(form, words, found) {
   form.querySelector("[data-faults]").replaceChildren(...lines);
 }
 
+document.addEventListener("opened", (event) => {
+  const form = event.target.querySelector("form[data-import]");
+  if (form) faults(form, "", []);
+});
+
 // ---- the model's vendor goes with it; a vendor that is guessed stays so
 
 document.addEventListener("change", (event) => {
@@ -49,8 +55,9 @@ document.addEventListener("change", (event) => {
 
 // ---- override a key
 
-document.addEventListener("click", (event) => {
-  if (event.target.closest("[data-open=override]")) suit(document.querySelector("form[data-overrides]"));
+document.addEventListener("opened", (event) => {
+  const form = event.target.closest("dialog")?.querySelector("form[data-overrides]");
+  if (form) suit(form);
 });
 
 document.addEventListener("submit", async (event) => {
@@ -70,8 +77,8 @@ document.addEventListener("submit", async (event) => {
     toast("The key is set. The phone has it after its next fetch.");
     await refresh("keys-title");
   } catch (problem) {
-    const rest = showFaults(form, problem);
-    if (rest) toast(rest);
+    form.removeAttribute("aria-busy");
+    await refused(form, problem, () => showFaults(form, problem));
   }
   form.removeAttribute("aria-busy");
 });

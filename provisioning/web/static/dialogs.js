@@ -1,5 +1,5 @@
 // Dialogs and buttons that call the API: what they send is said in their markup.
-import { call, made, toast } from "./api.js";
+import { call, made, toast, toastNext } from "./api.js";
 import { clear, collect, show } from "./forms.js";
 import { refresh } from "./parts.js";
 
@@ -20,8 +20,8 @@ function split(sending) {
 
 async function after(element, data) {
   if (element.dataset.shows) await showOnce(data[element.dataset.shows]);
-  if (element.dataset.done) toast(element.dataset.done);
   const then = element.dataset.then ?? "";
+  if (element.dataset.done) (then.startsWith("/") ? toastNext : toast)(element.dataset.done);
   if (then.startsWith("/")) location.assign(then.replace("{id}", data?.id ?? ""));
   else await refresh(then);
 }
@@ -62,6 +62,12 @@ document.addEventListener("click", (event) => {
   const closer = event.target.closest("[data-close]");
   if (closer) closer.closest("dialog").close();
   if (!opener) return;
+  openDialog(opener);
+});
+
+const openers = new WeakMap();
+
+function openDialog(opener) {
   const dialog = document.getElementById(opener.dataset.open);
   const form = dialog.querySelector("form");
   form.reset();
@@ -75,8 +81,33 @@ document.addEventListener("click", (event) => {
     else form.dataset[name] = said;
   }
   if (opener.dataset.title) dialog.querySelector("h2").textContent = opener.dataset.title;
+  openers.set(dialog, opener);
   dialog.showModal();
-});
+  dialog.dispatchEvent(new CustomEvent("opened", { bubbles: true }));
+}
+
+// Somebody else was faster: the page is shown as it is now, and what was typed stays, for the next Save.
+export async function overtaken(form) {
+  const typed = [...form.elements].filter((control) => control.id && control.matches("input:not([type=file]), select, textarea"));
+  const dialog = form.closest("dialog");
+  const opener = openers.get(dialog);
+  if (!(await refresh())) return;
+  if (opener) {
+    const all = [...document.querySelectorAll(`[data-open="${opener.dataset.open}"]`)];
+    const again = all.find((one) => one.dataset.title === opener.dataset.title && one.id === opener.id) ?? all.find((one) => one.dataset.title === opener.dataset.title);
+    if (!again) return void toast("What you changed is no longer there: somebody else removed it.");
+    dialog.close();
+    openDialog(again);
+  }
+  for (const control of typed) {
+    const now = document.getElementById(control.id);
+    if (now?.type === "checkbox") now.checked = control.checked;
+    else if (now) now.value = control.value;
+  }
+  const now = document.getElementById(typed[0].id).form;
+  now.dispatchEvent(new CustomEvent("opened", { bubbles: true }));
+  show(now, [], "Somebody else has changed this meanwhile. What you typed is still here: save again to put it in force.");
+}
 
 function fill(form, values) {
   for (const control of form.elements) {
@@ -84,6 +115,7 @@ function fill(form, values) {
     const found = control.name.split(".").reduce((part, name) => part?.[name], values);
     if (control.type === "checkbox") control.checked = control.defaultChecked = Boolean(found);
     else control.value = control.defaultValue = Array.isArray(found) ? found.join("\n") : (found ?? "");
+    if (control.selectedIndex === -1) control.selectedIndex = 0; // a choice that there is no more
   }
 }
 
@@ -102,8 +134,14 @@ document.addEventListener("submit", async (event) => {
     for (const control of form.elements) control.defaultValue = control.value;
     await after(form, data);
   } catch (problem) {
-    const rest = show(form, problem.errors ?? [], problem.message);
-    if (rest) toast(rest);
+    form.removeAttribute("aria-busy");
+    await refused(form, problem, show);
   }
   form.removeAttribute("aria-busy");
 });
+
+export async function refused(form, problem, tell) {
+  if (problem.status === 412) return overtaken(form);
+  const rest = tell(form, problem.errors ?? [], problem.message);
+  if (rest) toast(rest);
+}

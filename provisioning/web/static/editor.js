@@ -13,6 +13,7 @@ document.addEventListener("click", (event) => {
 async function see(form, focus) {
   const url = `${location.pathname}?${new URLSearchParams(new FormData(form))}`;
   if (await load(url, { focus })) history.pushState(null, "", url);
+  else form.reset(); // the picture is still that of before
 }
 
 document.addEventListener("change", (event) => {
@@ -25,7 +26,8 @@ document.addEventListener("submit", (event) => {
   see(event.target, "compare-model");
 });
 
-document.addEventListener("saved", ({ detail }) => {
+document.addEventListener("saved", ({ target, detail }) => {
   document.getElementById("template-name").textContent = detail.name;
+  document.getElementById("editor").dataset.etag = target.dataset.etag;
   document.title = [detail.name, ...document.title.split(" · ").slice(-1)].join(" · ");
 });

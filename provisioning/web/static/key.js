@@ -15,8 +15,9 @@ export function open(key) {
   clear(form());
   form().reset();
   form().elements.type.value = button?.type ?? "blf";
-  form().elements.label.value = button?.label ?? "";
-  for (const [name, value] of Object.entries(button?.target ?? {})) form().elements[`target.${name}`].value = value ?? "";
+  const texts = { label: button?.label ?? "" };
+  for (const [name, value] of Object.entries(button?.target ?? {})) texts[`target.${name}`] = value ?? "";
+  for (const control of form().querySelectorAll("input")) control.value = control.defaultValue = texts[control.name] ?? "";
   document.getElementById("key-title").textContent = key.getAttribute("aria-label").split(":")[0];
   document.getElementById("key-reason").textContent = key.dataset.reason ? `Does not fit: ${key.dataset.reason}` : "";
   for (const id of ["key-remove", "key-move"]) document.getElementById(id).hidden = !button;
@@ -26,7 +27,7 @@ export function open(key) {
 }
 
 document.addEventListener("submit", (event) => {
-  if (event.target !== form()) return;
+  if (!dialog() || event.target !== form()) return;
   event.preventDefault();
   save(keyOf(form()));
 });
@@ -36,6 +37,7 @@ document.addEventListener("click", (event) => {
   if (!event.target.closest("#key-move")) return;
   dialog().close();
   pickUp(keyAt(slot));
+  document.getElementById("editor").classList.add("choosing");
 });
 
 async function save(button) {

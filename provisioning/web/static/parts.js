@@ -6,26 +6,24 @@ const panel = () => document.getElementById("panel") ?? document.getElementById(
 let here = location.href;
 let latest = 0;
 
-// Loads the part that the address names. True when it is shown; false when a newer one overtook it.
-export async function load(url, { focus } = {}) {
+// Loads the part that the address names. True when it is shown; false when a newer one overtook it. What was
+// focused stays so, the caret too, when it is there again; `focus` names something else. `keep` is whether what was
+// typed and not saved stays.
+export async function load(url, { focus, keep } = {}) {
   const turn = ++latest;
   panel().setAttribute("aria-busy", "true");
   try {
     const response = await fetch(url, { headers: { "X-Part": "panel" } });
     if (response.redirected && new URL(response.url).pathname === "/login") {
-      if (await logInAgain()) return load(url, { focus });
+      if (await logInAgain()) return load(url, { focus, keep });
       throw new Error("You are logged out.");
     }
     const text = await response.text();
     if (turn !== latest) return false;
     if (!response.ok) throw new Error(`The server answered ${response.status}.`);
     const whole = new DOMParser().parseFromString(text, "text/html");
-    const part = whole.getElementById("main") ?? whole.body;
-    const open = [...panel().querySelectorAll("details[open]")].map(path);
-    panel().replaceChildren(...part.childNodes);
-    for (const details of panel().querySelectorAll("details.group")) if (open.includes(path(details))) details.open = true;
+    show(whole.getElementById("main") ?? whole.body, focus, keep);
     here = url;
-    if (focus) document.getElementById(focus)?.focus();
     return true;
   } catch (problem) {
     if (turn === latest) toast(problem instanceof TypeError ? "The server could not be reached." : problem.message);
@@ -35,19 +33,36 @@ export async function load(url, { focus } = {}) {
   }
 }
 
-const path = (details) => details.querySelector("summary")?.firstElementChild?.textContent ?? "";
+function show(part, focus, keep) {
+  const was = panel().contains(document.activeElement) ? document.activeElement : null;
+  const caret = was?.matches("input:is([type=text], [type=search], :not([type])), textarea") ? [was.selectionStart, was.selectionEnd] : null;
+  const open = [...panel().querySelectorAll("details[open]")].map(path);
+  const typed = (keep ? unsavedTexts() : []).filter((control) => control.id && panel().contains(control)).map((control) => [control.id, control.value]);
+  panel().replaceChildren(...part.childNodes);
+  retype(typed);
+  for (const details of panel().querySelectorAll("details:not(.picker)")) if (path(details) && open.includes(path(details))) details.open = true;
+  const target = document.getElementById(focus ?? was?.id ?? "");
+  if (target) {
+    target.focus();
+    if (caret && target.id === was?.id) target.setSelectionRange(...caret);
+  } else if (was || focus) {
+    panel().focus();
+    if (panel().getBoundingClientRect().top < 0) panel().scrollIntoView();
+  }
+}
+
+const path = (details) => details.id || (details.querySelector("summary")?.firstElementChild?.textContent ?? "");
 
 // The page again, as it is now on the server, with what was typed and not saved.
-export async function refresh(focus) {
-  const typed = unsavedTexts().map((control) => [control.id, control.value]);
-  const shown = await load(location.href, { focus });
-  for (const [id, text] of shown ? typed : []) {
+export const refresh = (focus) => load(location.href, { focus, keep: true });
+
+function retype(typed) {
+  for (const [id, text] of typed) {
     const control = document.getElementById(id);
     if (!control) continue;
     control.value = text;
     control.dispatchEvent(new Event("input", { bubbles: true }));
   }
-  return shown;
 }
 
 export async function go(url, { replace = false, focus } = {}) {
@@ -76,7 +91,7 @@ document.addEventListener("click", (event) => {
   const link = event.target.closest("a[role=tab], a[data-part]");
   if (!link || event.button || event.ctrlKey || event.metaKey || event.shiftKey || event.altKey) return;
   event.preventDefault();
-  go(link.href);
+  go(link.href, { focus: link.matches("[role=tab]") ? undefined : panel().id });
 });
 
 document.addEventListener("keydown", (event) => {
