@@ -5,13 +5,16 @@ import asyncio
 import json
 import logging
 import os
+import signal
+import socket
 import sys
 import threading
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import sqlalchemy.exc
 from aiohttp import web
@@ -31,6 +34,7 @@ from provisioning.phones.options import platform
 from provisioning.phones.vendor import Vendor, load_vendors
 from provisioning.vault import open_vault
 from provisioning.virtual_phone import virtual_phone
+from provisioning.workers import Workers
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -77,6 +81,7 @@ def _parser() -> argparse.ArgumentParser:
     serve = commands.add_parser("serve", help="migrate the database, then serve phones")
     serve.add_argument("--host", default="127.0.0.1")
     serve.add_argument("--port", type=int, default=8080, choices=range(1, 65536), metavar="PORT")
+    serve.add_argument("--workers", type=int, default=1, choices=range(1, 65), metavar="N", help="processes")
     serve.set_defaults(run=_serve)
 
     migrate = commands.add_parser("migrate", help="bring the database to the newest schema")
@@ -129,17 +134,48 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _serve(environment: Config, options: argparse.Namespace) -> int:
+    if options.workers == 1:
+        _run_server(environment, host=options.host, port=options.port)
+        return 0
+    make_app(environment)  # what cannot work is said once
+    _migrate(environment, options)
+
+    def serve(listening: socket.socket, ready: Callable[[], None]) -> None:
+        _run_server(environment, ready, sock=listening)
+
+    Workers(serve, options.host, options.port, options.workers).run()
+    return 0
+
+
+def _run_server(environment: Config, ready: Callable[[], None] | None = None, **where: Any) -> None:
     app = make_app(environment)
+    context = serve_tls(app, environment)
+    if ready:
+        supervisor = os.getppid()
+
+        async def supervised(_app: web.Application) -> AsyncIterator[None]:
+            ready()
+            task = asyncio.create_task(_end_without(supervisor))
+            yield
+            task.cancel()
+
+        app.cleanup_ctx.append(supervised)  # the last: all the others have begun
     web.run_app(
         app,
-        host=options.host,
-        port=options.port,
-        ssl_context=serve_tls(app, environment),
+        ssl_context=context,
         access_log=None,  # it would hold the token of every request
         keepalive_timeout=15,  # seconds; it also bounds how slowly the headers may come
+        shutdown_timeout=30,
         print=None,
+        **where,
     )
-    return 0
+
+
+async def _end_without(supervisor: int) -> None:
+    """A worker whose supervisor was killed would serve on with nobody to end it."""
+    while os.getppid() == supervisor:  # noqa: ASYNC110  # of which no event tells
+        await asyncio.sleep(1)
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _migrate(environment: Config, _options: argparse.Namespace) -> int:

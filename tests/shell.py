@@ -41,6 +41,8 @@ class Process:
             target=_run, args=(work, arguments, folder, dict(environ), out, err), daemon=True
         )
         self._process.start()
+        assert self._process.pid
+        self.pid = self._process.pid
         self.terminate = self._process.terminate
         self.kill = self._process.kill
 
@@ -106,11 +108,11 @@ class Shell:
         return Done(status, out.read_text("utf-8"), err.read_text("utf-8"))
 
     @contextmanager
-    def serving(self) -> Iterator[Process]:
+    def serving(self, *options: str) -> Iterator[Process]:
         """A server that answers; what it prints is in `server.log`."""
         log = self.folder / "server.log"
         log.write_text("")
-        process = self._start(("serve", "--port", str(self.port)), out=log, err=log)
+        process = self._start(("serve", "--port", str(self.port), *options), out=log, err=log)
         try:
             self._wait_for(process)
             yield process

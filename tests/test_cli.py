@@ -248,6 +248,11 @@ def test_https_is_served_with_the_certificate_of_the_environment(shell: Shell) -
         assert shell.fetch(f"{url}805ec0102001.cfg")[0] == 200
 
 
+def load_sample(shell: Shell) -> dict[str, str]:
+    loaded: dict[str, str] = json.loads(_load_sample(shell).stdout)
+    return loaded
+
+
 def _load_sample(shell: Shell) -> Done:
     return shell.run("load", str(account_file()))
 

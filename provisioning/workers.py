@@ -1,0 +1,137 @@
+"""Several server processes on one port: each has a socket of its own, which outlives it."""
+
+import contextlib
+import logging
+import os
+import select
+import signal
+import socket
+import time
+from collections.abc import Callable
+from typing import IO, Final, NoReturn
+
+_log = logging.getLogger(__name__)
+_SIGNALS: Final = {signal.SIGCHLD, signal.SIGHUP, signal.SIGINT, signal.SIGTERM}
+_READY: Final = 30.0  # seconds that a new worker has to say that it is ready
+_DRAIN: Final = 40.0  # seconds that a worker has to end what it has begun
+_PAUSE: Final = 1.0  # seconds before a worker that died at once is started again
+
+# Serves on the socket until it is told to end; `ready` is called once it can.
+Serve = Callable[[socket.socket, Callable[[], None]], None]
+
+
+class Workers:
+    """`serve` runs in each of the processes.
+
+    The supervisor holds the sockets (SO_REUSEPORT: the kernel spreads connections over them) and serves
+    nobody itself. A worker that dies leaves the connections that wait in its socket to the one that takes its
+    place. SIGHUP replaces the workers one by one, the next before the last; SIGTERM lets them end what they
+    have begun.
+    """
+
+    def __init__(self, serve: Serve, host: str, port: int, number: int) -> None:
+        self._serve = serve
+        self._sockets = [_listening(host, port) for _ in range(number)]
+        self._pids: dict[int, int] = {}  # by the number of their socket
+        self._born: dict[int, float] = {}
+
+    def run(self) -> None:
+        """Returns when all workers have ended after SIGTERM or SIGINT."""
+        signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+        for index in range(len(self._sockets)):
+            self._start(index)
+        while True:
+            wanted = signal.sigwait(_SIGNALS)
+            if wanted in {signal.SIGTERM, signal.SIGINT}:
+                break
+            if wanted is signal.SIGHUP:
+                for index in range(len(self._sockets)):
+                    self._replace(index)
+            self._reap()
+        pids = [*self._pids.values()]
+        for pid in pids:
+            _end(pid, signal.SIGTERM)
+        for pid in pids:
+            _wait(pid)
+
+    def _start(self, index: int) -> None:
+        """Forks a worker, and waits until it can serve or has ended."""
+        told, tell = os.pipe()
+        pid = os.fork()
+        if pid == 0:
+            os.close(told)
+            self._work(self._sockets[index], tell)
+        os.close(tell)
+        self._pids[index], self._born[pid] = pid, time.monotonic()
+        with os.fdopen(told, "rb") as pipe:
+            if not select.select([pipe], [], [], _READY)[0]:
+                _log.error("worker %d takes too long to begin", pid)
+                _end(pid, signal.SIGKILL)
+            elif not pipe.read(1):
+                _log.error("worker %d ended before it could serve", pid)
+
+    def _work(self, listening: socket.socket, tell: int) -> NoReturn:
+        status = 1
+        try:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
+            signal.signal(signal.SIGHUP, signal.SIG_IGN)  # of a terminal that closes; the supervisor decides
+            with os.fdopen(tell, "wb", buffering=0) as pipe:
+                self._serve(listening, lambda: _tell(pipe))
+            status = 0
+        except BaseException as error:
+            _log.error("worker %d: %s", os.getpid(), type(error).__name__)
+        finally:
+            os._exit(status)  # nothing of the supervisor's is to be done a second time
+
+    def _replace(self, index: int) -> None:
+        old = self._pids[index]
+        self._start(index)
+        _end(old, signal.SIGTERM)
+        _wait(old)
+        self._born.pop(old, None)
+
+    def _reap(self) -> None:
+        """Starts workers again in the place of those that died."""
+        for index, pid in [*self._pids.items()]:
+            if not _is_gone(pid):
+                continue
+            _log.error("worker %d died and is replaced", pid)
+            if time.monotonic() - self._born.pop(pid, 0.0) < _PAUSE:
+                time.sleep(_PAUSE)
+            self._start(index)
+
+
+def _listening(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    made = socket.socket(family, socket.SOCK_STREAM)
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    made.bind((host, port))
+    made.listen(1024)
+    made.setblocking(False)
+    return made
+
+
+def _is_gone(pid: int) -> bool:
+    try:
+        return os.waitpid(pid, os.WNOHANG) != (0, 0)
+    except ChildProcessError:
+        return True
+
+
+def _tell(pipe: IO[bytes]) -> None:
+    pipe.write(b"1")
+
+
+def _end(pid: int, number: signal.Signals) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, number)
+
+
+def _wait(pid: int) -> None:
+    """Until it has ended; one that takes too long is killed."""
+    until = time.monotonic() + _DRAIN
+    while not _is_gone(pid):
+        if time.monotonic() > until:
+            _end(pid, signal.SIGKILL)
+        signal.sigtimedwait({signal.SIGCHLD}, 0.2)
