@@ -141,7 +141,9 @@ def _serve(environment: Config, options: argparse.Namespace) -> int:
     _migrate(environment, options)
 
     def serve(listening: socket.socket, ready: Callable[[], None]) -> None:
-        _run_server(environment, ready, sock=listening)
+        # A worker that takes another's place reads anew what an operator may have changed.
+        load_vendors.cache_clear()
+        _run_server(config.from_environment(os.environ), ready, sock=listening)
 
     Workers(serve, options.host, options.port, options.workers).run()
     return 0

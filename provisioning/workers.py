@@ -32,7 +32,8 @@ class Workers:
     def __init__(self, serve: Serve, host: str, port: int, number: int) -> None:
         self._serve = serve
         self._sockets = [_listening(host, port) for _ in range(number)]
-        self._pids: dict[int, int] = {}  # by the number of their socket
+        # By the number of their socket.
+        self._pids: dict[int, int] = {}
         self._born: dict[int, float] = {}
 
     def run(self) -> None:
@@ -44,9 +45,8 @@ class Workers:
             wanted = signal.sigwait(_SIGNALS)
             if wanted in {signal.SIGTERM, signal.SIGINT}:
                 break
-            if wanted is signal.SIGHUP:
-                for index in range(len(self._sockets)):
-                    self._replace(index)
+            if wanted is signal.SIGHUP and not all(map(self._replace, range(len(self._sockets)))):
+                _log.error("the workers that are left go on as they were")
             self._reap()
         pids = [*self._pids.values()]
         for pid in pids:
@@ -54,21 +54,24 @@ class Workers:
         for pid in pids:
             _wait(pid)
 
-    def _start(self, index: int) -> None:
-        """Forks a worker, and waits until it can serve or has ended."""
+    def _start(self, index: int) -> bool:
+        """Forks a worker, and waits until it can serve or has ended: True when it can."""
         told, tell = os.pipe()
         pid = os.fork()
         if pid == 0:
             os.close(told)
             self._work(self._sockets[index], tell)
         os.close(tell)
-        self._pids[index], self._born[pid] = pid, time.monotonic()
+        self._pids[index], self._born[index] = pid, time.monotonic()
         with os.fdopen(told, "rb") as pipe:
             if not select.select([pipe], [], [], _READY)[0]:
                 _log.error("worker %d takes too long to begin", pid)
                 _end(pid, signal.SIGKILL)
-            elif not pipe.read(1):
+                return False
+            if not pipe.read(1):
                 _log.error("worker %d ended before it could serve", pid)
+                return False
+        return True
 
     def _work(self, listening: socket.socket, tell: int) -> NoReturn:
         status = 1
@@ -83,12 +86,16 @@ class Workers:
         finally:
             os._exit(status)  # nothing of the supervisor's is to be done a second time
 
-    def _replace(self, index: int) -> None:
+    def _replace(self, index: int) -> bool:
+        """False, and the old one stays, when the new one cannot serve."""
         old = self._pids[index]
-        self._start(index)
+        if not self._start(index):
+            _wait(self._pids[index])
+            self._pids[index] = old
+            return False
         _end(old, signal.SIGTERM)
         _wait(old)
-        self._born.pop(old, None)
+        return True
 
     def _reap(self) -> None:
         """Starts workers again in the place of those that died."""
@@ -96,7 +103,7 @@ class Workers:
             if not _is_gone(pid):
                 continue
             _log.error("worker %d died and is replaced", pid)
-            if time.monotonic() - self._born.pop(pid, 0.0) < _PAUSE:
+            if time.monotonic() - self._born[index] < _PAUSE:
                 time.sleep(_PAUSE)
             self._start(index)
 

@@ -111,6 +111,18 @@ async def test_all_are_replaced_one_by_one_and_nobody_is_refused(shell: Shell, s
     assert fetches.wrong == []
 
 
+async def test_what_cannot_serve_replaces_nobody(shell: Shell, supervisor: Process) -> None:
+    before, address = workers(supervisor), url(shell)
+    (shell.folder / "platform.toml").write_text("sip_port = 70000\n")
+    async with fetching(address) as fetches:
+        os.kill(supervisor.pid, signal.SIGHUP)
+        async with asyncio.timeout(10):
+            while "go on as they were" not in (shell.folder / "server.log").read_text():  # noqa: ASYNC110
+                await asyncio.sleep(0.02)
+        await fetches.more()
+    assert workers(supervisor) == before and fetches.wrong == []
+
+
 async def test_what_was_begun_is_answered_before_the_workers_end(shell: Shell, supervisor: Process) -> None:
     """A login takes long enough: it hashes a password."""
     load_sample(shell)
