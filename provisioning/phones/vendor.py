@@ -12,6 +12,8 @@ from typing import Any
 from xml.etree import ElementTree
 
 import jinja2
+from jinja2 import nodes
+from jinja2.compiler import CodeGenerator, Frame
 from markupsafe import Markup
 
 from button_templates import layout
@@ -76,6 +78,24 @@ class Claim:
     firmware: str | None
 
 
+class _Encoded(CodeGenerator):
+    """`finalize` has encoded a value already: autoescape, which tells macros, has nothing left to do."""
+
+    def _output_child_pre(
+        self, node: nodes.Expr, frame: Frame, finalize: CodeGenerator._FinalizeInfo
+    ) -> None:
+        self.write(f"{finalize.src or ''}(")
+
+    def _output_child_post(
+        self, node: nodes.Expr, frame: Frame, finalize: CodeGenerator._FinalizeInfo
+    ) -> None:
+        self.write("))" if finalize.src is not None else ")")
+
+
+class _Environment(jinja2.Environment):
+    code_generator_class = _Encoded
+
+
 class Vendor:
     """One vendor's folder. Folders are searched in order, so that an operator's file replaces ours."""
 
@@ -94,7 +114,7 @@ class Vendor:
         self.claim = functools.lru_cache(16_384)(self._claim)
         self._encode = {"line": self._line, "xml": self._xml}[data["encoding"]]
         self._clear = re.compile(data["clear_words"]) if "clear_words" in data else None
-        self._templates = jinja2.Environment(
+        self._templates = _Environment(
             loader=jinja2.FileSystemLoader(paths),
             auto_reload=False,  # made files are kept, and what they were made of is not to change meanwhile
             undefined=jinja2.StrictUndefined,
@@ -245,25 +265,29 @@ class Vendor:
             raise RenderError(f"{self.name}/{file.template}: {type(error).__name__}") from None
         return text.encode()
 
-    def _line(self, value: object) -> Markup:
+    def _line(self, value: object) -> str:
         """A value of a `key = value` line, where nothing can be quoted or escaped."""
         if isinstance(value, Markup):
             return value
+        if type(value) is int:
+            return str(value)
         text = _text(value)
         if _NOT_IN_A_LINE.search(text):
             raise RenderError("a value holds a character that the file cannot carry")
         if self._clear and self._clear.search(text):
             raise RenderError("a value is a word that makes the phone clear a setting")
-        return Markup(text)  # noqa: S704
+        return text
 
-    def _xml(self, value: object) -> Markup:
+    def _xml(self, value: object) -> str:
         """A value of an XML attribute or element."""
         if isinstance(value, Markup):
             return value
+        if type(value) is int:
+            return str(value)
         text = _text(value)
         if _NOT_IN_XML.search(text):
             raise RenderError("a value holds a character that the file cannot carry")
-        return Markup(text.translate(_XML))  # noqa: S704
+        return text.translate(_XML)
 
 
 @cache
