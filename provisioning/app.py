@@ -73,6 +73,7 @@ def make_app(config: Config, *, schedule: Schedule | None = None) -> web.Applica
     pages.add_routes(app.router)
     app.router.add_get("/health", health)
     app.router.add_get("/metrics", metrics.answer)
+    pages.add_missing(app.router)
     return app
 
 

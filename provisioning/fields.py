@@ -49,6 +49,21 @@ def _no_quote(value: str) -> str:
     return value
 
 
+_DIAL_STRING: Final = r"^\+?[0-9*#]{1,32}$"
+
+
+def _dial_string(value: str) -> str:
+    if not re.fullmatch(_DIAL_STRING, value):
+        raise ValueError("must be at most 32 digits, * and #; a + may stand in front")
+    return value
+
+
+def _country(value: str) -> str:
+    if not re.fullmatch("[A-Za-z]{2}", value):
+        raise ValueError("must be the two letters of a country, such as US")
+    return value.upper()
+
+
 def _printable_ascii(value: str) -> str:
     if not all(" " <= char <= "~" for char in value):
         raise ValueError("must hold printable ASCII characters only")
@@ -111,7 +126,7 @@ def _email(value: str) -> str:
 
 Text = Annotated[str, AfterValidator(one_line), Field(min_length=1, max_length=100)]
 Label = Annotated[str, AfterValidator(one_line), AfterValidator(_no_quote), Field(max_length=40)]
-DialString = Annotated[str, Field(pattern=r"^\+?[0-9*#]{1,32}$")]
+DialString = Annotated[str, AfterValidator(_dial_string), Field(json_schema_extra={"pattern": _DIAL_STRING})]
 SipPassword = Annotated[
     str, AfterValidator(one_line), AfterValidator(_printable_ascii), Field(min_length=6, max_length=128)
 ]
@@ -136,4 +151,4 @@ class Address(Input):
     city: Text
     region: Text
     postal_code: Annotated[str, AfterValidator(one_line), Field(min_length=1, max_length=20)]
-    country: Annotated[str, Field(pattern=r"^[A-Z]{2}$")]
+    country: Annotated[str, AfterValidator(_country), Field(json_schema_extra={"pattern": "^[A-Za-z]{2}$"})]

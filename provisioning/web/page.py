@@ -86,6 +86,10 @@ async def render(
     return response
 
 
+async def missing(request: web.Request) -> web.Response:
+    return await _error(request, None, 404, "There is no page of this address.")
+
+
 async def _error(request: web.Request, caller: Caller | None, status: int, reason: str) -> web.Response:
     title = {403: "Not for your role", 404: "Not found", 503: "Not available"}.get(status, "Not possible")
     return await render(request, caller, "error.html", status=status, title=title, reason=reason)

@@ -3,6 +3,7 @@
 from aiohttp import web
 
 from provisioning.web import assets, button_templates, device, devices, lists, login, settings
+from provisioning.web.page import missing
 
 
 def add_routes(router: web.UrlDispatcher) -> None:
@@ -22,6 +23,11 @@ def add_routes(router: web.UrlDispatcher) -> None:
     router.add_get("/button-templates", button_templates.show_all)
     router.add_get("/button-templates/{id}", button_templates.show)
     router.add_get("/static/{version}/{name}", assets.serve)
+
+
+def add_missing(router: web.UrlDispatcher) -> None:
+    """The page for every address that is none; the last of all routes."""
+    router.add_get("/{path:.*}", missing)
 
 
 async def home(_request: web.Request) -> web.Response:

@@ -26,6 +26,7 @@ from provisioning.callers import Caller
 from provisioning.errors import Invalid
 from provisioning.fields import check
 from provisioning.parts import DATABASE, PLATFORM
+from provisioning.phones.options import Options
 from provisioning.web import option_fields
 from provisioning.web.page import page, read_all, render
 
@@ -77,6 +78,8 @@ async def _devices(request: web.Request, caller: Caller) -> Values:
     options = await read(request, caller, account.read_options)
     async with request.app[DATABASE].read() as session:
         bound = await devices.bound(session, caller.account_id)
+        zone = (await accounts.get(session, caller.account_id)).general.timezone
+    above = {"General": Options(timezone=zone), "platform": request.app[PLATFORM]}
     return {
         "templates": templates,
         "bound": bound,
@@ -84,7 +87,7 @@ async def _devices(request: web.Request, caller: Caller) -> Values:
         "generation": state.generation,
         "since": state.created_at,
         "counts": state.devices,
-        "options": option_fields.groups(options, {"platform": request.app[PLATFORM]}),
+        "options": option_fields.groups(options, above),
         "options_etag": options.etag(),
     }
 

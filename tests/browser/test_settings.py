@@ -263,7 +263,9 @@ class TestWhatSavesItself:
         page.route("**/api/v1/account/telephony", lambda route: route.abort())
         recording = page.get_by_role("switch", name="Recording")
         recording.click()
-        expect(page.get_by_text("Not saved. The server could not be reached.")).to_be_visible()
+        expect(
+            page.get_by_text("The server could not be reached: it may not have been saved.")
+        ).to_be_visible()
         expect(recording).to_be_checked()
         assert len(console) == 1 and "Failed to load" in console.pop()
 
@@ -292,6 +294,20 @@ class TestTheBillingAddress:
         expect(dialog).to_be_hidden()
         expect(add).to_be_focused()
         assert account.api("GET", "/account")["billing_address"] is None
+
+    def test_an_address_that_somebody_else_stored_meanwhile_is_not_overwritten_unasked(
+        self, page: Page, account: Account, console: list[str]
+    ) -> None:
+        page.get_by_role("button", name="Edit", exact=True).click()
+        dialog = page.get_by_role("dialog", name="Billing address")
+        dialog.get_by_label("City").fill("Mine")
+        account.api("PATCH", "/account", {"name": "Theirs"})
+        dialog.get_by_role("button", name="Save").click()
+        expect(dialog.get_by_text("Somebody else has changed this meanwhile.")).to_be_visible()
+        expect(dialog.get_by_label("City")).to_have_value("Mine")
+        dialog.get_by_role("button", name="Save").click()
+        expect(page.get_by_text("Mine, ME")).to_be_visible()
+        assert len(console) == 1 and "412" in console.pop()
 
     def test_edit_checks_the_required_parts_and_saves(
         self, page: Page, account: Account, console: list[str]
@@ -344,8 +360,21 @@ class TestLocations:
         assert told == ["safety@harbourlane.example", "night@harbourlane.example"]
         for email in told:
             page.get_by_role("button", name=f"Remove {email}").click()
+            page.get_by_role("dialog").get_by_role("button", name="Remove", exact=True).click()
             expect(page.get_by_role("button", name=f"Remove {email}")).to_have_count(0)
         expect(page.get_by_text("No recipient is set for the whole account")).to_be_visible()
+
+    def test_a_recipient_is_added_to_what_somebody_else_has_added_meanwhile(
+        self, page: Page, account: Account, console: list[str]
+    ) -> None:
+        page.goto("/settings?tab=locations")
+        page.get_by_label("Add a recipient").fill("night@harbourlane.example")
+        account.api("PUT", "/account/emergency-recipients", {"emails": ["theirs@harbourlane.example"]})
+        page.get_by_role("button", name="Add", exact=True).click()
+        expect(page.get_by_role("button", name="Remove night@harbourlane.example")).to_be_visible()
+        told = account.api("GET", "/account/emergency-recipients")["emails"]
+        assert told == ["theirs@harbourlane.example", "night@harbourlane.example"]
+        assert len(console) == 1 and "412" in console.pop()
 
     def test_a_recipient_that_is_no_address_is_refused_beside_the_field(
         self, page: Page, console: list[str]
@@ -417,6 +446,30 @@ class TestProvisioning:
         expect(dialog).to_be_hidden()
         assert account.api("GET", "/account/provisioning")["provisioning_url"] == account.url
 
+    def test_enter_in_the_reason_rotates_nothing(self, page: Page, account: Account) -> None:
+        page.goto("/settings?tab=devices")
+        page.get_by_role("button", name="Rotate", exact=True).click()
+        page.get_by_label("Reason").fill("a technician left")
+        page.get_by_label("Reason").press("Enter")
+        expect(page.get_by_role("dialog", name="Rotate the provisioning token?")).to_be_visible()
+        assert account.api("GET", "/account/provisioning")["generation"] == 1
+
+    def test_a_rotation_that_somebody_else_was_faster_with_is_said_and_may_be_done_again(
+        self, page: Page, account: Account, console: list[str]
+    ) -> None:
+        page.goto("/settings?tab=devices")
+        page.get_by_role("button", name="Rotate", exact=True).click()
+        page.get_by_label("Reason").fill("a technician left")
+        account.api("POST", "/account/provisioning/rotate", {})
+        dialog = page.get_by_role("dialog", name="Rotate the provisioning token?")
+        dialog.get_by_role("button", name="Rotate", exact=True).click()
+        expect(dialog.get_by_text("Somebody else has changed this meanwhile.")).to_be_visible()
+        expect(page.get_by_label("Reason")).to_have_value("a technician left")
+        dialog.get_by_role("button", name="Rotate", exact=True).click()
+        expect(page.get_by_role("dialog", name="The new provisioning URL")).to_be_visible()
+        assert account.api("GET", "/account/provisioning")["generation"] == 3
+        assert len(console) == 1 and "412" in console.pop()
+
     def test_a_double_click_rotates_once_and_the_new_url_is_there_to_copy(
         self, page: Page, context: BrowserContext, account: Account
     ) -> None:
@@ -427,9 +480,13 @@ class TestProvisioning:
         dialog.get_by_label("Reason").fill("a technician left")
         dialog.get_by_label("Make a new phone admin password, too").check()
         dialog.get_by_role("button", name="Rotate", exact=True).dblclick()
-        expect(page.get_by_text("The old URL is dead.")).to_be_visible()
+        shown = page.get_by_role("dialog", name="The new provisioning URL")
+        expect(shown).to_be_visible()
         told = account.api("GET", "/account/provisioning")
         assert told["generation"] == 2 and told["admin_password"] != "739204816355"
+        expect(shown.get_by_text(told["provisioning_url"])).to_be_visible()
+        shown.get_by_role("button", name="Done").click()
+        expect(page.get_by_role("heading", name="Provisioning", exact=True)).to_be_focused()
         page.locator(".secret", has_text="Provisioning URL").get_by_role("button", name="Copy").click()
         expect(page.get_by_text("Copied")).to_be_visible()
         assert pasted(page) == told["provisioning_url"]
@@ -444,6 +501,7 @@ class TestProvisioning:
         log_in(page, "gen@acme.example", "/settings?tab=devices")
         assert buttons(page, "Rotate") == 0
         page.get_by_role("button", name="Generate").click()
+        page.get_by_role("dialog", name="The provisioning URL").get_by_role("button", name="Done").click()
         expect(page.get_by_role("button", name="Rotate")).to_be_visible()
         assert buttons(page, "Generate") == 0
         assert console == []

@@ -8,7 +8,8 @@ export class Problem extends Error {
   }
 }
 
-const LOST = { detail: "The server could not be reached. Nothing was saved." };
+// Whether it was done before the way broke off, nobody can tell.
+const LOST = { detail: "The server could not be reached: it may not have been saved." };
 
 // Answers {data, etag}. A session that has ended is begun again in a dialog, and the call is made again.
 export async function call(method, path, body, etag) {

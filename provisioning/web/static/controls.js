@@ -1,5 +1,5 @@
 // Toggles and dropdowns save themselves; forms of texts show Save and Cancel while something differs.
-import { call } from "./api.js";
+import { call, toast } from "./api.js";
 import { clear, collect, isDirty, show, value } from "./forms.js";
 import { refresh } from "./parts.js";
 
@@ -29,7 +29,9 @@ async function autosave(control) {
   } catch (problem) {
     restore(control);
     say(state, "");
-    show(place, [{ field: control.name, message: `Not saved. ${problem.errors?.[0]?.message ?? problem.message}` }]);
+    const words = problem.status === 0 ? problem.message : `Not saved. ${problem.errors?.[0]?.message ?? problem.message}`;
+    if (control.isConnected) show(place, [{ field: control.name, message: words }]);
+    else toast(`${control.labels?.[0]?.textContent ?? control.name}: ${words}`); // its tab is gone
   }
   control.removeAttribute("aria-busy");
 }
@@ -38,7 +40,9 @@ async function autosave(control) {
 async function refreshed(id) {
   await refresh(id);
   const control = document.getElementById(id);
-  say(control?.closest(".field").querySelector(".state") ?? control?.form.querySelector(":scope > output.state"), "Saved", "good");
+  const own = control?.closest(".field").querySelector(".state");
+  if (own) say(own, "Saved", "good");
+  else if (control && !texts(control.form).some(isDirty)) say(control.form.querySelector(":scope > output.state"), "Saved", "good");
 }
 
 // The state that is stored is kept where HTML keeps what a reset goes back to.
@@ -74,7 +78,7 @@ document.addEventListener("input", (event) => {
   const form = event.target.closest("form[data-form]");
   if (!form || event.target.dataset.auto) return;
   update(form);
-  say(form.querySelector("output.state:last-of-type"), "");
+  say(form.querySelector(":scope > output.state"), "");
 });
 
 document.addEventListener("reset", (event) => {
@@ -120,7 +124,7 @@ async function save(form) {
   } catch (problem) {
     say(state, "");
     if (problem.status === 412) await merge(form, changed, state);
-    else say(state, show(form, problem.errors ?? [], problem.errors?.length ? "" : `Not saved. ${problem.message}`), "bad");
+    else say(state, show(form, problem.errors ?? [], problem.errors?.length ? "" : problem.status === 0 ? problem.message : `Not saved. ${problem.message}`), "bad");
   }
   update(form);
 }
@@ -146,11 +150,18 @@ async function merge(form, changed, state) {
     form.dataset.etag = etag;
     if (clashes.length) show(form, clashes);
     else if (texts(form).some(isDirty)) await save(form);
+    else if (form.hasAttribute("data-refresh")) await refresh();
     else say(state, "Saved", "good");
   } catch (problem) {
-    say(state, `Not saved. ${problem.message}`, "bad");
+    say(state, problem.status === 0 ? problem.message : `Not saved. ${problem.message}`, "bad");
   }
 }
+
+document.addEventListener("saved", ({ target, detail }) => {
+  if (target.dataset.form !== "/account") return;
+  document.querySelector(".account strong").textContent = detail.name;
+  document.title = [...document.title.split(" · ").slice(0, -1), detail.name].join(" · ");
+});
 
 // ---- leaving with something unsaved
 

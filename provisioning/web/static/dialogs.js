@@ -19,21 +19,22 @@ function split(sending) {
 }
 
 async function after(element, data) {
-  if (element.dataset.shows) await showOnce(data[element.dataset.shows]);
+  if (element.dataset.shows) await showOnce(element.dataset.shown, data[element.dataset.shows]);
   const then = element.dataset.then ?? "";
   if (element.dataset.done) (then.startsWith("/") ? toastNext : toast)(element.dataset.done);
   if (then.startsWith("/")) location.assign(then.replace("{id}", data?.id ?? ""));
   else await refresh(then);
 }
 
-// What the server tells once, until the user has taken it.
-function showOnce(text) {
-  const dialog = document.getElementById("shown-once");
-  document.getElementById("shown-key").textContent = text;
+// What was made, until the user has taken it. `words` are a title and, after a colon, a sentence.
+function showOnce(words, text) {
+  const dialog = made("shown");
+  const [title, more] = words.split(/: (.*)/);
+  dialog.querySelector("#shown-title").textContent = title;
+  dialog.querySelector("#shown-words").textContent = more;
+  dialog.querySelector("#shown-text").textContent = text;
   dialog.showModal();
-  return new Promise((resolve) =>
-    dialog.addEventListener("close", () => resolve((document.getElementById("shown-key").textContent = "")), { once: true }),
-  );
+  return new Promise((resolve) => dialog.addEventListener("close", resolve, { once: true }));
 }
 
 // [data-call="DELETE /things/id"], with data-confirm for what cannot be undone
@@ -49,7 +50,7 @@ document.addEventListener("click", async (event) => {
     await after(button, data);
   } catch (problem) {
     toast(problem.message);
-    if (problem.status === 412) await refresh(); // so that the next press is about what is there now
+    if ([404, 409, 412].includes(problem.status)) await refresh(); // so that the next press is about what is there now
   }
   button.removeAttribute("aria-disabled");
 });
@@ -118,6 +119,11 @@ function fill(form, values) {
     if (control.selectedIndex === -1) control.selectedIndex = 0; // a choice that there is no more
   }
 }
+
+// What cannot be undone is not done by an Enter in one of its fields.
+document.addEventListener("keydown", (event) => {
+  if (event.key === "Enter" && event.target.matches("form[data-deliberate] input")) event.preventDefault();
+});
 
 document.addEventListener("submit", async (event) => {
   const form = event.target.closest("form[data-send]");

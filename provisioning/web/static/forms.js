@@ -78,5 +78,5 @@ export function clear(container) {
 }
 
 export function isDirty(control) {
-  return control.value !== control.defaultValue;
+  return control.value !== control.defaultValue || control.validity.badInput;
 }

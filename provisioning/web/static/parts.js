@@ -23,6 +23,7 @@ export async function load(url, { focus, keep } = {}) {
     if (!response.ok) throw new Error(`The server answered ${response.status}.`);
     const whole = new DOMParser().parseFromString(text, "text/html");
     show(whole.getElementById("main") ?? whole.body, focus, keep);
+    if (whole.title) document.title = whole.title;
     here = url;
     return true;
   } catch (problem) {
@@ -43,6 +44,7 @@ function show(part, focus, keep) {
   for (const details of panel().querySelectorAll("details:not(.picker)")) if (path(details) && open.includes(path(details))) details.open = true;
   const target = document.getElementById(focus ?? was?.id ?? "");
   if (target) {
+    if (target.matches("h2:not([tabindex])")) target.tabIndex = -1;
     target.focus();
     if (caret && target.id === was?.id) target.setSelectionRange(...caret);
   } else if (was || focus) {
@@ -114,4 +116,5 @@ addEventListener("popstate", async () => {
     return;
   }
   if (await load(wanted)) select();
+  else history.replaceState(null, "", here); // what is shown is still the page of before
 });
