@@ -42,7 +42,7 @@ function show(part, focus, keep) {
   panel().replaceChildren(...part.childNodes);
   retype(typed);
   for (const details of panel().querySelectorAll("details:not(.picker)")) if (path(details) && open.includes(path(details))) details.open = true;
-  const target = document.getElementById(focus ?? was?.id ?? "");
+  const target = document.getElementById(focus || was?.id || "");
   if (target) {
     if (target.matches("h2:not([tabindex])")) target.tabIndex = -1;
     target.focus();
