@@ -1,6 +1,7 @@
 """Commands as somebody types them: processes of their own, in a folder and an environment of their own."""
 
 import multiprocessing
+import multiprocessing.connection
 import os
 import ssl
 import sys
@@ -11,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from threading import Lock
 from typing import Final
 
 from aiohttp.test_utils import unused_port
@@ -43,17 +45,19 @@ class Process:
         self._process.start()
         assert self._process.pid
         self.pid = self._process.pid
+        self._reading = Lock()  # of two that read the status at once, one would get none
         self.terminate = self._process.terminate
         self.kill = self._process.kill
 
     def poll(self) -> int | None:
         """Its exit status, None while it runs."""
-        return self._process.exitcode
+        with self._reading:
+            return self._process.exitcode
 
     def wait(self, timeout: float | None = 60) -> int:
         """Its exit status; raises `TimeoutError`, and kills it, when it has none in time (seconds)."""
-        self._process.join(timeout)
-        status = self._process.exitcode
+        multiprocessing.connection.wait([self._process.sentinel], timeout)
+        status = self.poll()
         if status is None:
             self.kill()
             raise TimeoutError(f"the process did not end in {timeout} s")
