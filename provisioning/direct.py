@@ -69,6 +69,14 @@ class Sqlite:
         except sqlite3.Error as error:
             raise OSError(type(error).__name__) from None
 
+    def version(self) -> int:
+        """Another number after each commit of any other connection, whichever process's it is."""
+        try:
+            (version,) = self._open().execute("PRAGMA data_version").fetchone()
+        except sqlite3.Error as error:
+            raise OSError(type(error).__name__) from None
+        return int(version)
+
     async def write(self, *batches: Batch) -> None:
         try:
             connection = self._open()

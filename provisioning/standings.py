@@ -6,9 +6,8 @@ request has come.
 
 import asyncio
 import functools
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import tokens
 from provisioning.direct import Direct, Sqlite
@@ -20,8 +19,7 @@ FROM provisioning_tokens t JOIN revisions r ON r.account_id = t.account_id WHERE
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
+class Standing(NamedTuple):
     """Whose token it is. `retired_at` is None while it is current."""
 
     account_id: str
@@ -40,6 +38,8 @@ class Standings:
         self._digest = functools.lru_cache(16_384)(
             lambda token: vault.digest(token) if tokens.is_well_formed(token) else None
         )
+        self._version = -1
+        self._known: dict[bytes, Standing] = {}  # in this version of an SQLite file
         self._waiting: dict[bytes, asyncio.Future[Any]] = {}
         self._looking: asyncio.Task[None] | None = None
 
@@ -49,12 +49,26 @@ class Standings:
         Raises `OSError` when the database does not answer.
         """
         digest = self._digest(token)
-        row = await self._row(digest) if digest else None
-        return Standing(row[1], row[2], row[3], _time(row[4]), row[5]) if row else None
+        if digest is None:
+            return None
+        if isinstance(self._direct, Sqlite):
+            return await self._of_version(self._direct, digest)
+        return _standing(await self._row(digest))
+
+    async def _of_version(self, sqlite: Sqlite, digest: bytes) -> Standing | None:
+        """SQLite tells with less than a look whether anybody has written since the last one."""
+        version = sqlite.version()
+        if version != self._version:
+            self._version = version
+            self._known.clear()
+        standing = self._known.get(digest)
+        if standing is None:
+            standing = _standing(next(iter(await sqlite.find(_SELECT, (digest,))), None))
+            if standing is not None:  # of what is made up there is no end
+                self._known[digest] = standing
+        return standing
 
     async def _row(self, digest: bytes) -> Any:
-        if isinstance(self._direct, Sqlite):  # where there is nothing to wait for
-            return next(iter(await self._direct.find(_SELECT, (digest,))), None)
         future = self._waiting.get(digest)
         if future is None:
             future = self._waiting[digest] = asyncio.get_running_loop().create_future()
@@ -75,6 +89,10 @@ class Standings:
             else:
                 for digest, future in asked.items():
                     future.set_result(found.get(digest))
+
+
+def _standing(row: Any) -> Standing | None:
+    return Standing(row[1], row[2], row[3], _time(row[4]), row[5]) if row else None
 
 
 def _time(value: datetime | str | None) -> datetime | None:

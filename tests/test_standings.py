@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 import tokens
-from provisioning.db import Database
+from provisioning.db import Database, now
 from provisioning.direct import Direct, Postgresql, direct
 from provisioning.standings import Standings
 from provisioning.vault import Vault, open_vault
@@ -40,6 +40,23 @@ async def test_it_tells_the_account_the_generation_and_the_revision(
     assert old and old.retired_at and (old.generation, old.retired_by) == (1, "user/ann@example.com")
     assert current and (current.generation, current.retired_at) == (2, None)
     assert current.revision > before.revision
+
+
+async def test_no_rotation_is_missed_however_many_there_are(
+    stock: Stock, way: Direct, own_vault: Vault
+) -> None:
+    """While the way itself writes, too, as the boot log does."""
+    standings, database = Standings(way, own_vault), Database(stock.url)
+    held = stock.token
+    for _ in range(100):
+        assert (found := await standings.of(held)) and found.retired_at is None
+        await way.write(("DELETE FROM boot_log WHERE time < ?", [(now(),)]))
+        async with database.write() as session:
+            new = await tokens.rotate(session, own_vault, stock.account_id, actor="system")
+        old, current = await standings.of(held), await standings.of(new.text)
+        assert old and old.retired_at and current and current.retired_at is None
+        held = new.text
+    await database.close()
 
 
 async def test_what_is_no_token_costs_no_look(stock: Stock, own_vault: Vault) -> None:
