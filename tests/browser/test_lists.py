@@ -91,7 +91,7 @@ class TestNumbers:
         expect(page.get_by_text("Saved", exact=True)).to_be_visible()
         page.get_by_label("Notification recipients").fill("fax@harbourlane.example")
         page.get_by_role("button", name="Save", exact=True).click()
-        expect(page.get_by_text("Saved", exact=True)).to_have_count(2)
+        expect(page.get_by_role("form", name="Fax").get_by_text("Saved", exact=True)).to_be_visible()
         (made,) = [n for n in account.api("GET", "/phone-numbers")["data"] if n["number"] == "+12125550177"]
         assert (made["fax_enabled"], made["fax_recipients"]) == (True, ["fax@harbourlane.example"])
         # The toggle was another change of the number, which the form found out and took over.
