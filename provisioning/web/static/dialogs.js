@@ -31,7 +31,7 @@ function showOnce(words, text) {
   const dialog = made("shown");
   const [title, more] = words.split(/: (.*)/);
   dialog.querySelector("#shown-title").textContent = title;
-  dialog.querySelector("#shown-words").textContent = more;
+  dialog.querySelector("#shown-words").textContent = `${more[0].toUpperCase()}${more.slice(1)}`;
   dialog.querySelector("#shown-text").textContent = text;
   dialog.showModal();
   return new Promise((resolve) => dialog.addEventListener("close", resolve, { once: true }));
