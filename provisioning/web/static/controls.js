@@ -119,6 +119,7 @@ async function save(form) {
       if (!typedOn) control.value = control.defaultValue;
     }
     say(state, "Saved", "good");
+    update(form); // before the page is refreshed, which takes a moment
     form.dispatchEvent(new CustomEvent("saved", { bubbles: true, detail: data }));
     if (form.hasAttribute("data-refresh")) await refreshed(changed[0].id);
   } catch (problem) {
