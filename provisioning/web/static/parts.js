@@ -6,6 +6,14 @@ const panel = () => document.getElementById("panel") ?? document.getElementById(
 let here = location.href;
 let latest = 0;
 
+// While something is pressed it stays where it is, or the press would go into what takes its place.
+let released = null;
+document.addEventListener("pointerdown", () => {
+  released = new Promise((resolve) => {
+    for (const end of ["pointerup", "pointercancel"]) addEventListener(end, () => setTimeout(resolve), { once: true, capture: true });
+  });
+}, true);
+
 // Loads the part that the address names. True when it is shown; false when a newer one overtook it. What was
 // focused stays so, the caret too, when it is there again; `focus` names something else. `keep` is whether what was
 // typed and not saved stays.
@@ -19,6 +27,7 @@ export async function load(url, { focus, keep } = {}) {
       throw new Error("You are logged out.");
     }
     const text = await response.text();
+    await released;
     if (turn !== latest) return false;
     if (!response.ok) throw new Error(`The server answered ${response.status}.`);
     const whole = new DOMParser().parseFromString(text, "text/html");
