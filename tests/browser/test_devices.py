@@ -311,6 +311,7 @@ class TestOnePhone:
         found = opened(page, account, "482567102006")
         page.get_by_label("Transport", exact=True).select_option("Inherited: udp (default)")
         expect(page.get_by_text("Saved", exact=True)).to_be_visible()
+        expect(page.locator("[aria-busy=true]")).to_have_count(0)
         page.get_by_label("SIP port").fill("5080")
         page.get_by_role("button", name="Save", exact=True).click()
         expect(page.get_by_text("Set here. Without it: 5060 (by the transport).")).to_be_visible()

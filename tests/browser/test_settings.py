@@ -338,6 +338,7 @@ class TestTelephony:
         told = account.api("GET", "/account/telephony")
         limits = (told["parking_timeout_minutes"], told["inbound_fax_limit"], told["outbound_fax_limit"])
         assert limits == (10, 20, None)
+        expect(page.locator("[aria-busy=true]")).to_have_count(0)
         page.get_by_label("Inbound Fax Limit").fill("")
         page.get_by_role("button", name="Save", exact=True).click()
         expect(page.get_by_text("Saved", exact=True)).to_be_visible()
