@@ -4,9 +4,10 @@ import asyncio
 import functools
 import hashlib
 import re
+from collections.abc import Hashable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Final
+from typing import Final, TypeVar
 
 import sqlalchemy.exc
 from aiohttp import web
@@ -26,6 +27,8 @@ from provisioning.vault import Vault
 from tokens import Resolved
 
 _UPLOAD_SECONDS: Final = 30
+_REMEMBERED: Final = 4096  # texts that strangers sent, each of 8 KB at most
+Found = TypeVar("Found", Standing, Resolved)
 _TEXT: Final = "text/plain; charset=utf-8"
 
 
@@ -95,7 +98,7 @@ async def answer(request: web.Request) -> web.Response:
     return web.Response(status=entry.status, body=body, headers=headers)
 
 
-@functools.lru_cache(16_384)
+@functools.lru_cache(_REMEMBERED)
 def read_path(raw_path: str) -> Asked:
     """The raw path taken apart. A `%` is never decoded: no name that a phone asks for holds one."""
     parts = [part for part in raw_path.split("/") if part]
@@ -107,13 +110,9 @@ def read_path(raw_path: str) -> Asked:
 
 async def _fetch(app: web.Application, asked: Asked, entry: Entry) -> KeptFile:
     """From memory only what a look that began after the request says is still right."""
-    standing = await app[STANDINGS].of(asked.token)
-    _expect_current(standing, entry)
-    assert standing
+    standing = _current(await app[STANDINGS].of(asked.token), entry)
     made = rendering(app)
-    kept = app[KEPT_FILES].get(
-        (standing.account_id, standing.generation, standing.revision, made.today, asked.file)
-    )
+    kept = app[KEPT_FILES].get(_key(entry, standing.revision, made, asked))
     if kept is None:
         kept = await _make(app, made, asked, entry)
     elif kept.device:
@@ -144,8 +143,13 @@ async def _make(app: web.Application, made: Rendering, asked: Asked, entry: Entr
             site = await devices.gather_site(session, made, account_id, url)
             kept = _kept(vendor.render(file, site), file, None)
         revision = await revisions.of(session, account_id)
-    app[KEPT_FILES].put((account_id, entry.generation, revision, made.today, asked.file), kept)
+    app[KEPT_FILES].put(_key(entry, revision, made, asked), kept)
     return kept
+
+
+def _key(entry: Entry, revision: int, made: Rendering, asked: Asked) -> Hashable:
+    """All that the content of a file follows from."""
+    return entry.account_id, entry.generation, revision, made.today, asked.file
 
 
 def _kept(content: bytes, file: File, device: Device | None) -> KeptFile:
@@ -189,19 +193,18 @@ async def _store(request: web.Request, asked: Asked, entry: Entry) -> None:
 
 
 async def _account(session: AsyncSession, vault: Vault, token: str, entry: Entry) -> str:
-    resolved = await tokens.resolve(session, vault, token)
-    _expect_current(resolved, entry)
-    assert resolved
-    return resolved.account_id
+    return _current(await tokens.resolve(session, vault, token), entry).account_id
 
 
-def _expect_current(found: Standing | Resolved | None, entry: Entry) -> None:
+def _current(found: Found | None, entry: Entry) -> Found:
+    """What was found of a token, which is refused unless it is the account's current one."""
     if found is None:
         raise Refused(Verdict.TOKEN_UNKNOWN, "the URL holds no token of this server")
     entry.account_id, entry.generation = found.account_id, found.generation
     if found.retired_at:
         since = found.retired_at.isoformat(timespec="seconds")
         raise Refused(Verdict.TOKEN_ROTATED, f"the URL was rotated out at {since} by {found.retired_by}")
+    return found
 
 
 async def _device(
@@ -259,7 +262,7 @@ async def _body(request: web.Request) -> bytes | None:
     return bytes(content)
 
 
-@functools.lru_cache(16_384)
+@functools.lru_cache(_REMEMBERED)
 def _printable(text: str) -> str:
     """At most 255 characters of what a stranger sent, fit for a log: no token, no control characters."""
     return re.sub(r"[^\x20-\x7e]", "?", tokens.redact(text))[:255]

@@ -140,7 +140,7 @@ def _serve(environment: Config, options: argparse.Namespace) -> int:
     make_app(environment)  # what cannot work is said once
     _migrate(environment, options)
 
-    def serve(listening: socket.socket, ready: Callable[[], None]) -> None:
+    def serve(listening: socket.socket, ready: Callable[[], object]) -> None:
         # A worker that takes another's place reads anew what an operator may have changed.
         load_vendors.cache_clear()
         _run_server(config.from_environment(os.environ), ready, sock=listening)
@@ -149,7 +149,7 @@ def _serve(environment: Config, options: argparse.Namespace) -> int:
     return 0
 
 
-def _run_server(environment: Config, ready: Callable[[], None] | None = None, **where: Any) -> None:
+def _run_server(environment: Config, ready: Callable[[], object] | None = None, **where: Any) -> None:
     app = make_app(environment)
     context = serve_tls(app, environment)
     if ready:

@@ -90,7 +90,6 @@ class Database:
     """
 
     def __init__(self, url: str) -> None:
-        self.url = url
         scheme, _, rest = url.partition("://")
         if scheme == "sqlite":
             self._readers, self._writers = _sqlite(rest.removeprefix("/"))

@@ -28,6 +28,9 @@ class Direct(Protocol):
     async def find(self, select: str, keys: Sequence[bytes]) -> Sequence[Any]:
         """The rows of a SELECT that ends in the column of which `keys` are wanted."""
 
+    def version(self) -> int | None:
+        """Another number after each commit of anybody else; None where that cannot be told at once."""
+
     async def write(self, *batches: Batch) -> None:
         """All of them in one transaction. Raises `Busy` without waiting."""
 
@@ -70,7 +73,6 @@ class Sqlite:
             raise OSError(type(error).__name__) from None
 
     def version(self) -> int:
-        """Another number after each commit of any other connection, whichever process's it is."""
         try:
             (version,) = self._open().execute("PRAGMA data_version").fetchone()
         except sqlite3.Error as error:
@@ -145,6 +147,9 @@ class Postgresql:
             return found
 
         return await self._do("find", look)
+
+    def version(self) -> None:
+        return None
 
     async def write(self, *batches: Batch) -> None:
         async def work(connection: Any) -> None:

@@ -117,6 +117,8 @@ def _in_words(fault: ErrorDetails) -> str:
     words = _WORDS.get(fault["type"])
     if words is None:
         return fault["msg"].removeprefix("Value error, ")
+    if fault.get("ctx", {}).get("min_length") == 1:
+        return "must not be empty"
     # What is allowed, never what was given.
     return words.format_map(
         {name: str(value).replace("'", "") for name, value in fault.get("ctx", {}).items()}

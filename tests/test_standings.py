@@ -111,6 +111,9 @@ class Counting:
         await Counting.go.wait()
         return []
 
+    def version(self) -> None:
+        return None
+
     async def write(self, *batches: Any) -> None:
         raise AssertionError
 

@@ -106,13 +106,14 @@ async def _activity(request: web.Request, caller: Caller) -> Values:
         faults = {"to": "is before the first day"}
     events = await read(request, caller, activity.events)
     kept = {name: texts for name, texts in given.items() if name != "cursor" and any(texts)}
-    found = await read(request, caller, activity.list_, query=query)
+    entries, cursor = [], None
+    if not faults:  # of filters that are none, entries would be those of no filter
+        found = await read(request, caller, activity.list_, query=query)
+        entries, cursor = found.data, found.next_cursor
     return {
         "zone": zone,
-        "entries": () if faults else found.data,  # they would be those of no filter
-        "older": urlencode({"tab": "activity", **kept, "cursor": found.next_cursor}, doseq=True)
-        if found.next_cursor and not faults
-        else None,
+        "entries": entries,
+        "older": urlencode({"tab": "activity", **kept, "cursor": cursor}, doseq=True) if cursor else None,
         "newest": urlencode({"tab": "activity", **kept}, doseq=True) if "cursor" in given else None,
         "events": events.data,
         "given": {name: kept.get(name, [""])[-1] for name in _FILTERS},

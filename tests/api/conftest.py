@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from aiohttp import FormData
 
 from provisioning import activity, api_keys
-from tests.conftest import ROLES, House, Stock
+from tests.conftest import ROLES, House, Stock, add_keys
 
 
 @dataclass(frozen=True)
@@ -109,10 +109,7 @@ async def make_account(house: House, text: str) -> Account:
     """One more."""
     loaded = await house.load(text)
     async with house.database.write() as session:
-        keys = {
-            role: await api_keys.add(session, house.vault, loaded.account_id, name=role, role=role)
-            for role in ROLES
-        }
+        keys = await add_keys(session, house.vault, loaded.account_id)
     return _account(house, loaded.account_id, str(loaded.provisioning_url), keys)
 
 

@@ -152,7 +152,7 @@ document.addEventListener("pointermove", (event) => {
 // At the edge of the window the page goes on by itself.
 function scroll() {
   if (!pressed?.ghost) return;
-  const [x, y] = pressed.at ?? [0, innerHeight / 2];
+  const [x, y] = pressed.at;
   const by = y < EDGE ? -SPEED : y > innerHeight - EDGE ? SPEED : 0;
   if (by) {
     scrollBy(0, by);
@@ -185,7 +185,6 @@ document.addEventListener("pointerup", (event) => {
 });
 
 document.addEventListener("pointercancel", () => {
-  pressed?.ghost?.remove();
   if (pressed?.ghost) back();
   pressed = null;
 });

@@ -29,7 +29,7 @@ async function autosave(control) {
   } catch (problem) {
     restore(control);
     say(state, "");
-    const words = problem.status === 0 ? problem.message : `Not saved. ${problem.errors?.[0]?.message ?? problem.message}`;
+    const words = notSaved(problem, problem.errors?.[0]?.message);
     if (control.isConnected) show(place, [{ field: control.name, message: words }]);
     else toast(`${control.labels?.[0]?.textContent ?? control.name}: ${words}`); // its tab is gone
   }
@@ -43,6 +43,11 @@ async function refreshed(id) {
   const own = control?.closest(".field").querySelector(".state");
   if (own) say(own, "Saved", "good");
   else if (control && !texts(control.form).some(isDirty)) say(control.form.querySelector(":scope > output.state"), "Saved", "good");
+}
+
+// Of an answer that was lost nobody can tell what it was.
+function notSaved(problem, why = problem.message) {
+  return problem.status === 0 ? problem.message : `Not saved. ${why}`;
 }
 
 // The state that is stored is kept where HTML keeps what a reset goes back to.
@@ -125,7 +130,7 @@ async function save(form) {
   } catch (problem) {
     say(state, "");
     if (problem.status === 412) await merge(form, changed, state);
-    else say(state, show(form, problem.errors ?? [], problem.errors?.length ? "" : problem.status === 0 ? problem.message : `Not saved. ${problem.message}`), "bad");
+    else say(state, show(form, problem.errors ?? [], problem.errors?.length ? "" : notSaved(problem)), "bad");
   }
   update(form);
 }
@@ -154,7 +159,7 @@ async function merge(form, changed, state) {
     else if (form.hasAttribute("data-refresh")) await refresh();
     else say(state, "Saved", "good");
   } catch (problem) {
-    say(state, problem.status === 0 ? problem.message : `Not saved. ${problem.message}`, "bad");
+    say(state, notSaved(problem), "bad");
   }
 }
 

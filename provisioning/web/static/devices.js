@@ -56,7 +56,7 @@ document.addEventListener("change", (event) => {
 // ---- override a key
 
 document.addEventListener("opened", (event) => {
-  const form = event.target.closest("dialog")?.querySelector("form[data-overrides]");
+  const form = event.target.querySelector("form[data-overrides]");
   if (form) suit(form);
 });
 
@@ -77,7 +77,6 @@ document.addEventListener("submit", async (event) => {
     toast("The key is set. The phone has it after its next fetch.");
     await refresh("keys-title");
   } catch (problem) {
-    form.removeAttribute("aria-busy");
     await refused(form, problem, () => showFaults(form, problem));
   }
   form.removeAttribute("aria-busy");

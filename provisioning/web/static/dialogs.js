@@ -84,18 +84,23 @@ function openDialog(opener) {
   if (opener.dataset.title) dialog.querySelector("h2").textContent = opener.dataset.title;
   openers.set(dialog, opener);
   dialog.showModal();
-  dialog.dispatchEvent(new CustomEvent("opened", { bubbles: true }));
+  opened(dialog);
+}
+
+// For what depends on the values with which a dialog stands there.
+function opened(dialog) {
+  dialog?.dispatchEvent(new CustomEvent("opened", { bubbles: true }));
 }
 
 // Somebody else was faster: the page is shown as it is now, and what was typed stays, for the next Save.
-export async function overtaken(form) {
+async function overtaken(form) {
   const typed = [...form.elements].filter((control) => control.id && control.matches("input:not([type=file]), select, textarea"));
   const dialog = form.closest("dialog");
   const opener = openers.get(dialog);
   if (!(await refresh())) return;
   if (opener) {
-    const all = [...document.querySelectorAll(`[data-open="${opener.dataset.open}"]`)];
-    const again = all.find((one) => one.dataset.title === opener.dataset.title && one.id === opener.id) ?? all.find((one) => one.dataset.title === opener.dataset.title);
+    const alike = [...document.querySelectorAll(`[data-open="${opener.dataset.open}"]`)].filter((one) => one.dataset.title === opener.dataset.title);
+    const again = alike.find((one) => one.id === opener.id) ?? alike[0];
     if (!again) return void toast("What you changed is no longer there: somebody else removed it.");
     dialog.close();
     openDialog(again);
@@ -106,7 +111,7 @@ export async function overtaken(form) {
     else if (now) now.value = control.value;
   }
   const now = document.getElementById(typed[0].id).form;
-  now.dispatchEvent(new CustomEvent("opened", { bubbles: true }));
+  opened(now.closest("dialog"));
   show(now, [], "Somebody else has changed this meanwhile. What you typed is still here: save again to put it in force.");
 }
 
@@ -140,7 +145,6 @@ document.addEventListener("submit", async (event) => {
     for (const control of form.elements) control.defaultValue = control.value;
     await after(form, data);
   } catch (problem) {
-    form.removeAttribute("aria-busy");
     await refused(form, problem, show);
   }
   form.removeAttribute("aria-busy");

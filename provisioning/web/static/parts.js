@@ -6,11 +6,14 @@ const panel = () => document.getElementById("panel") ?? document.getElementById(
 let here = location.href;
 let latest = 0;
 
-// While something is pressed it stays where it is, or the press would go into what takes its place.
+// While something is pressed it stays where it is, or the press would go into what takes its place. A menu of the
+// browser's own, of a list say, may keep the end of the press for itself.
+const PRESS = 1000; // milliseconds
 let released = null;
 document.addEventListener("pointerdown", () => {
   released = new Promise((resolve) => {
     for (const end of ["pointerup", "pointercancel"]) addEventListener(end, () => setTimeout(resolve), { once: true, capture: true });
+    setTimeout(resolve, PRESS);
   });
 }, true);
 
