@@ -15,8 +15,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 import tokens
 from provisioning import devices, revisions, uploads
+from provisioning.answer import Answer
 from provisioning.boot_log import Entry, Verdict
-from provisioning.devices import Device, Rendering, Vendors
+from provisioning.devices import Device, Vendors
 from provisioning.errors import RenderError
 from provisioning.http import client_address
 from provisioning.kept_files import KeptFile
@@ -62,21 +63,22 @@ async def go_on(request: web.Request) -> None:
         request.writer.output_size = 0  # the answer itself has not begun
 
 
-async def answer(request: web.Request) -> web.Response:
+async def answer(request: web.Request) -> Answer:
     """The whole road of a boot; whatever happens, one entry of the boot log and one plain answer."""
+    app = request.app
     asked = read_path(request.rel_url.raw_path)
     entry = Entry(
         time=datetime.now(UTC),
         method=request.method,
         file=asked.printable,
-        ip=client_address(request, request.app[CONFIG].trusted_proxies),
+        ip=client_address(request, app[CONFIG].trusted_proxies),
         user_agent=_printable(request.headers.get("User-Agent", "")),
         mac=asked.mac,
     )
     body, content_type = b"", _TEXT
     try:
         if request.method in {"GET", "HEAD"}:
-            file = await _fetch(request.app, asked, entry)
+            file = await _fetch(app, asked, entry)
             body, content_type = file.content, file.content_type
         elif request.method in {"PUT", "POST"}:
             await _store(request, asked, entry)
@@ -93,9 +95,8 @@ async def answer(request: web.Request) -> web.Response:
         # Its text may hold what it was about, a password say; the name of its kind is enough to begin with.
         entry.verdict, entry.reason, entry.status = Verdict.RENDER_ERROR, type(error).__name__, 500
     entry.bytes = len(body)
-    request.app[BOOT_LOG].add(entry)
-    headers = {"Content-Type": content_type, "Cache-Control": "no-store", "Content-Length": str(len(body))}
-    return web.Response(status=entry.status, body=body, headers=headers)
+    app[BOOT_LOG].add(entry)
+    return Answer(entry.status, content_type, body)
 
 
 @functools.lru_cache(_REMEMBERED)
@@ -111,18 +112,18 @@ def read_path(raw_path: str) -> Asked:
 async def _fetch(app: web.Application, asked: Asked, entry: Entry) -> KeptFile:
     """From memory only what a look that began after the request says is still right."""
     standing = _current(await app[STANDINGS].of(asked.token), entry)
-    made = rendering(app)
-    kept = app[KEPT_FILES].get(_key(entry, standing.revision, made, asked))
+    kept = app[KEPT_FILES].get(_key(entry, standing.revision, asked))
     if kept is None:
-        kept = await _make(app, made, asked, entry)
+        kept = await _make(app, asked, entry)
     elif kept.device:
         _note_device(app[VENDORS], kept.device, entry)
     entry.verdict, entry.status, entry.config_hash = Verdict.SERVED, 200, kept.config_hash
     return kept
 
 
-async def _make(app: web.Application, made: Rendering, asked: Asked, entry: Entry) -> KeptFile:
+async def _make(app: web.Application, asked: Asked, entry: Entry) -> KeptFile:
     """The file from one snapshot of the database: what belongs together was written together."""
+    made = rendering(app, entry.time.date())
     async with app[DATABASE].read() as session:
         account_id = await _account(session, app[VAULT], asked.token, entry)
         if asked.mac:
@@ -143,13 +144,13 @@ async def _make(app: web.Application, made: Rendering, asked: Asked, entry: Entr
             site = await devices.gather_site(session, made, account_id, url)
             kept = _kept(vendor.render(file, site), file, None)
         revision = await revisions.of(session, account_id)
-    app[KEPT_FILES].put(_key(entry, revision, made, asked), kept)
+    app[KEPT_FILES].put(_key(entry, revision, asked), kept)
     return kept
 
 
-def _key(entry: Entry, revision: int, made: Rendering, asked: Asked) -> Hashable:
+def _key(entry: Entry, revision: int, asked: Asked) -> Hashable:
     """All that the content of a file follows from."""
-    return entry.account_id, entry.generation, revision, made.today, asked.file
+    return entry.account_id, entry.generation, revision, entry.time.toordinal(), asked.file
 
 
 def _kept(content: bytes, file: File, device: Device | None) -> KeptFile:
@@ -231,11 +232,11 @@ def _file(vendors: Vendors, device: Device, suffix: str) -> File:
 def _note_device(vendors: Vendors, device: Device, entry: Entry) -> None:
     """Notes where the User-Agent speaks of another phone than the path does. It proves nothing."""
     entry.device_id = device.id
-    claim = next((claim for vendor in vendors.values() if (claim := vendor.claim(entry.user_agent))), None)
-    if claim is None:
-        return
-    entry.firmware = claim.firmware
-    entry.reason = "; ".join(_differences(device, claim))
+    for vendor in vendors.values():
+        if claim := vendor.claim(entry.user_agent):
+            entry.firmware = claim.firmware
+            entry.reason = "; ".join(_differences(device, claim))
+            return
 
 
 def _differences(device: Device, claim: Claim) -> list[str]:

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
 from enum import StrEnum
@@ -17,13 +17,13 @@ from sqlalchemy.orm import Mapped, mapped_column
 from provisioning import activity, sightings
 from provisioning.db import Base, Database
 from provisioning.direct import Busy, Direct
-from provisioning.sightings import Seen
 
 _log = logging.getLogger(__name__)
-_DELAY = 0.02  # seconds in which rows gather before they are written together
+_DELAY = 0.5  # seconds in which rows gather before they are written together
+_RETRY = 0.02  # seconds
 _PATIENCE = 10  # seconds, with another writer that is in the way
-_AT_ONCE = 500  # rows
-_MOST = 10_000  # rows that wait while the database does not answer; beyond it the oldest are dropped
+_AT_ONCE = 200  # rows
+_MOST = 50_000  # rows that wait while the database does not answer; beyond it the oldest are dropped
 
 
 class Verdict(StrEnum):
@@ -65,7 +65,7 @@ class Row(Base):
     """No foreign keys: the log outlives what it speaks of, and a bare insert is several times cheaper."""
 
     __tablename__ = "boot_log"
-    __table_args__ = (sa.Index("ix_boot_log_account_id_mac", "account_id", "mac", "id"),)
+    __table_args__ = (sa.Index("ix_boot_log_mac_time", "mac", "time"),)
 
     id: Mapped[int] = mapped_column(
         sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True, autoincrement=True
@@ -89,8 +89,9 @@ class Row(Base):
 
 _devices = sa.table("devices", sa.column("account_id"), sa.column("mac"))
 _COLUMNS = [field.name for field in fields(Entry)]
-_INSERT = f"INSERT INTO boot_log ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))})"  # noqa: S608
 _values = attrgetter(*_COLUMNS)
+_fetched = attrgetter("time", "ip", "generation", "firmware", "account_id", "mac")
+_refused = attrgetter("time", "ip", "generation", "account_id", "mac")
 
 
 class BootLog:
@@ -111,28 +112,45 @@ class BootLog:
     async def flush(self) -> None:
         """Writes what waits; on failure it goes on waiting. Afterwards all that was added before is there."""
         async with self._writing:
-            for _ in range(0, len(self._waiting), _AT_ONCE):
-                entries, self._waiting = self._waiting[:_AT_ONCE], self._waiting[_AT_ONCE:]
+            # The rows of one phone lie on the same pages of the database: together they cost a fraction.
+            entries, self._waiting = sorted(self._waiting, key=_phone), []
+            for start in range(0, len(entries), _AT_ONCE):
                 try:
-                    await self._write(entries)
+                    await self._write(entries[start : start + _AT_ONCE])
                 except OSError as error:
                     _log.error("the boot log cannot be written: %s", error)
-                    self._waiting = [*entries, *self._waiting][-_MOST:]
+                    self._waiting = [*entries[start:], *self._waiting][-_MOST:]
                     raise
-                await self._record_stale_fetches(entries)
+                await asyncio.sleep(0)
+            await self._record_stale_fetches(entries)
 
     async def _write(self, entries: Sequence[Entry]) -> None:
-        rows = [_values(entry) for entry in entries]
-        seen = sightings.merged(filter(None, map(_seen, entries)))
+        """`entries` are in the order of their phones. The notes of what was seen may be written twice."""
+        phones = [entry for entry in entries if entry.account_id and entry.mac]
+        refused = [_refused(entry) for entry in phones if entry.verdict is Verdict.TOKEN_ROTATED]
+        # The last one that was served; only a whole answer counts: a HEAD has told the phone nothing.
+        fetched = {
+            _phone(entry): _fetched(entry)
+            for entry in phones
+            if entry.verdict is Verdict.SERVED and entry.method == "GET"
+        }
+        if refused:
+            await self._patiently(lambda: self._direct.write(sightings.NOTE_REFUSED, refused))
+        if fetched:
+            await self._patiently(lambda: self._direct.write(sightings.NOTE_FETCHED, [*fetched.values()]))
+        rows = [*map(_values, entries)]
+        await self._patiently(lambda: self._direct.append(Row.__tablename__, _COLUMNS, rows))
+
+    async def _patiently(self, write: Callable[[], Awaitable[None]]) -> None:
         until = asyncio.get_running_loop().time() + _PATIENCE
         while True:
             try:
-                await self._direct.write((_INSERT, rows), (sightings.NOTE, seen))
+                await write()
                 return
             except Busy:
                 if asyncio.get_running_loop().time() > until:
                     raise
-                await asyncio.sleep(_DELAY)
+                await asyncio.sleep(_RETRY)
 
     async def _record_stale_fetches(self, entries: Iterable[Entry]) -> None:
         """Enters phones that asked with a rotated token in the activity log: here, so that the refusal of one
@@ -187,19 +205,14 @@ async def page(
     """The requests of one phone, newest first; `cursor` is the number of an entry."""
     query = sa.select(Row).where(Row.account_id == account_id, Row.mac == mac)
     if cursor is not None:
-        query = query.where(Row.id < int(cursor))
-    rows = list(await session.scalars(query.order_by(Row.id.desc()).limit(limit + 1)))
+        last = await session.get(Row, int(cursor))
+        if last is None:  # it has grown too old, and so have those before it
+            return [], None
+        query = query.where(sa.or_(Row.time < last.time, sa.and_(Row.time == last.time, Row.id < last.id)))
+    # Not by number: several servers write what they have gathered, each when its time has come.
+    rows = list(await session.scalars(query.order_by(Row.time.desc(), Row.id.desc()).limit(limit + 1)))
     return rows[:limit], str(rows[limit - 1].id) if len(rows) > limit else None
 
 
-def _seen(entry: Entry) -> Seen | None:
-    """What an entry says of when its phone was last seen."""
-    if not entry.account_id or not entry.mac:
-        return None
-    if entry.verdict is Verdict.SERVED and entry.method == "GET":
-        # Only a whole answer counts: a HEAD has told the phone nothing.
-        return Seen(entry.account_id, entry.mac, entry.time, entry.ip, entry.generation, entry.firmware)
-    if entry.verdict is Verdict.TOKEN_ROTATED:
-        refused = (entry.time, entry.ip, entry.generation)
-        return Seen(entry.account_id, entry.mac, None, None, None, None, *refused)
-    return None
+def _phone(entry: Entry) -> tuple[str, str]:
+    return entry.account_id or "", entry.mac or ""

@@ -16,8 +16,7 @@ T = TypeVar("T")
 _SECONDS: Final = 10  # that the database has for an answer
 _UNTIL_CHECKPOINT: Final = 20_000  # rows
 
-# A statement with `?` for the values, and the rows of values that it is run with.
-Batch = tuple[str, Sequence[Sequence[Any]]]
+Rows = Sequence[Sequence[Any]]
 
 
 class Busy(OSError):
@@ -31,8 +30,14 @@ class Direct(Protocol):
     def version(self) -> int | None:
         """Another number after each commit of anybody else; None where that cannot be told at once."""
 
-    async def write(self, *batches: Batch) -> None:
-        """All of them in one transaction. Raises `Busy` without waiting."""
+    async def write(self, statement: str, rows: Rows) -> None:
+        """Runs the statement, with `?` for its values, with each row in one transaction.
+
+        Raises `Busy` without waiting.
+        """
+
+    async def append(self, table: str, columns: Sequence[str], rows: Rows) -> None:
+        """Inserts them all or none. Raises `Busy` without waiting."""
 
     async def close(self) -> None: ...
 
@@ -79,7 +84,7 @@ class Sqlite:
             raise OSError(type(error).__name__) from None
         return int(version)
 
-    async def write(self, *batches: Batch) -> None:
+    async def write(self, statement: str, rows: Rows) -> None:
         try:
             connection = self._open()
             connection.execute("PRAGMA busy_timeout = 0")
@@ -88,8 +93,7 @@ class Sqlite:
             finally:
                 connection.execute(f"PRAGMA busy_timeout = {_SECONDS * 1000}")
             try:
-                for statement, rows in batches:
-                    connection.executemany(statement, rows)
+                connection.executemany(statement, rows)
                 connection.execute("COMMIT")
             except BaseException:
                 connection.execute("ROLLBACK")
@@ -97,10 +101,14 @@ class Sqlite:
         except sqlite3.Error as error:
             busy = getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY
             raise (Busy if busy else OSError)(type(error).__name__) from None
-        self._written += sum(len(rows) for _, rows in batches)
+        self._written += len(rows)
         if self._written >= _UNTIL_CHECKPOINT:
             self._written = 0
             self._checkpoint = asyncio.create_task(asyncio.to_thread(_checkpoint, self._file))
+
+    async def append(self, table: str, columns: Sequence[str], rows: Rows) -> None:
+        places = ", ".join("?" * len(columns))
+        await self.write(f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({places})", rows)  # noqa: S608
 
     async def close(self) -> None:
         if self._checkpoint is not None:
@@ -151,11 +159,13 @@ class Postgresql:
     def version(self) -> None:
         return None
 
-    async def write(self, *batches: Batch) -> None:
-        async def work(connection: Any) -> None:
-            async with connection.transaction():
-                for statement, rows in batches:
-                    await connection.executemany(_numbered(statement), rows)
+    async def write(self, statement: str, rows: Rows) -> None:
+        await self._do("write", lambda connection: connection.executemany(_numbered(statement), rows))
+
+    async def append(self, table: str, columns: Sequence[str], rows: Rows) -> None:
+        def work(connection: Any) -> Awaitable[object]:
+            copied: Awaitable[object] = connection.copy_records_to_table(table, records=rows, columns=columns)
+            return copied
 
         await self._do("write", work)
 

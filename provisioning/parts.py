@@ -1,13 +1,13 @@
 """The parts that the application holds, each under its typed key."""
 
-from datetime import UTC, datetime
+from datetime import date
 from typing import Final
 
 from aiohttp import web
 
 from provisioning.boot_log import BootLog
 from provisioning.config import Config
-from provisioning.db import Database
+from provisioning.db import Database, now
 from provisioning.devices import Rendering, Vendors
 from provisioning.direct import Direct
 from provisioning.kept_files import KeptFiles
@@ -28,5 +28,6 @@ VENDORS: Final = web.AppKey[Vendors]("vendors")
 PLATFORM: Final = web.AppKey("platform", Options)
 
 
-def rendering(app: web.Application) -> Rendering:
-    return Rendering(app[VENDORS], app[PLATFORM], app[CONFIG].base_url, datetime.now(UTC).date())
+def rendering(app: web.Application, today: date | None = None) -> Rendering:
+    today = today or now().date()
+    return Rendering(app[VENDORS], app[PLATFORM], app[CONFIG].base_url, today)

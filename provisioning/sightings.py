@@ -1,9 +1,9 @@
 """Sightings: when each device was last seen, and with which generation of the provisioning URL."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final, NamedTuple
+from typing import Final
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -32,31 +32,24 @@ class Row(Base):
     refused_generation: Mapped[int | None]
 
 
-class Seen(NamedTuple):
-    """A row as one request makes it, None for what it does not tell."""
+def _note(*columns: str) -> str:
+    """For `Direct.write`: sets the columns, the first of which is a time, of an account and a MAC address.
 
-    account_id: str
-    mac: str
-    fetched_at: datetime | None
-    fetched_ip: str | None
-    generation: int | None
-    firmware: str | None
-    refused_at: datetime | None = None
-    refused_ip: str | None = None
-    refused_generation: int | None = None
-
-    def then(self, later: "Seen") -> "Seen":
-        """The later one over this; what it does not say stays."""
-        return Seen._make(old if new is None else new for old, new in zip(self, later, strict=True))
-
-
-# For `Direct.write`. A MAC address that no device of the account has is left out: anybody can claim one.
-NOTE: Final = f"""
-INSERT INTO sightings ({", ".join(Seen._fields)}) SELECT {", ".join("?" * len(Seen._fields))}
-WHERE EXISTS (SELECT 1 FROM devices WHERE account_id = ? AND mac = ?)
-ON CONFLICT (account_id, mac) DO UPDATE SET
-{", ".join(f"{name} = COALESCE(excluded.{name}, sightings.{name})" for name in Seen._fields[2:])}
+    A MAC address that no device of the account has is left out: anybody can claim one. A value that is None,
+    or older than what is known (two servers may write out of order), changes nothing.
+    """
+    first = columns[0]
+    news = ", ".join(f"{name} = COALESCE(excluded.{name}, sightings.{name})" for name in columns)
+    return f"""
+INSERT INTO sightings ({", ".join(columns)}, account_id, mac)
+SELECT {", ".join("?" * len(columns))}, account_id, mac FROM devices WHERE account_id = ? AND mac = ?
+ON CONFLICT (account_id, mac) DO UPDATE SET {news}
+WHERE sightings.{first} IS NULL OR sightings.{first} <= excluded.{first}
 """  # noqa: S608
+
+
+NOTE_FETCHED: Final = _note("fetched_at", "fetched_ip", "generation", "firmware")
+NOTE_REFUSED: Final = _note("refused_at", "refused_ip", "refused_generation")
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,17 +69,6 @@ class Sighting:
             self.fetched_at is None or self.refused_at > self.fetched_at
         )
         return "stale" if knocks or (self.generation or 0) < current else "provisioned"
-
-
-def merged(seen: Iterable[Seen]) -> list[Sequence[Any]]:
-    """The values for `NOTE`, one row for each phone."""
-    rows: dict[tuple[str, str], Seen] = {}
-    for one in seen:
-        key = one.account_id, one.mac
-        before = rows.get(key)
-        rows[key] = one if before is None else before.then(one)
-    # In one order, so that two servers which write the same phones do not wait for each other in a circle.
-    return [(*row, *key) for key, row in sorted(rows.items())]
 
 
 async def of(session: AsyncSession, account_id: str, macs: Sequence[str]) -> Mapping[str, Sighting]:

@@ -6,6 +6,8 @@ what it found is kept only for as long as the database says that nobody has writ
 
 import asyncio
 import functools
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple
 
@@ -29,6 +31,14 @@ class Standing(NamedTuple):
     retired_by: str | None
 
 
+@dataclass(slots=True)
+class _Look:
+    digests: set[bytes] = field(default_factory=set)
+    done: asyncio.Event = field(default_factory=asyncio.Event)
+    found: Mapping[bytes, Any] = field(default_factory=dict)
+    error: OSError | None = None
+
+
 class Standings:
     """Requests that wait together share a look: while one is under way, those that come wait for the next."""
 
@@ -39,8 +49,9 @@ class Standings:
             lambda token: vault.digest(token) if tokens.is_well_formed(token) else None
         )
         self._version = -1
+        self._is_fresh = False
         self._known: dict[bytes, Standing] = {}  # in this version of the database
-        self._waiting: dict[bytes, asyncio.Future[Any]] = {}
+        self._next = _Look()
         self._looking: asyncio.Task[None] | None = None
 
     async def of(self, token: str) -> Standing | None:
@@ -51,16 +62,14 @@ class Standings:
         digest = self._digest(token)
         if digest is None:
             return None
-        version = self._direct.version()
-        if version is None:
-            return _standing(await self._row(digest))
-        return await self._of_version(version, digest)
-
-    async def _of_version(self, version: int, digest: bytes) -> Standing | None:
-        """A version costs less than a look, and says whether anybody has written since the last one."""
-        if version != self._version:
-            self._version = version
-            self._known.clear()
+        # Who waits in the loop goes on in the order of coming. Whoever goes on between a look at the version
+        # and `_age`, which waits from that look on, began to wait, and so had come, before it.
+        await asyncio.sleep(0)
+        if not self._is_fresh:
+            version = self._direct.version()
+            if version is None:
+                return _standing(await self._row(digest))
+            self._refresh(version)
         standing = self._known.get(digest)
         if standing is None:
             standing = _standing(next(iter(await self._direct.find(_SELECT, (digest,))), None))
@@ -68,27 +77,35 @@ class Standings:
                 self._known[digest] = standing
         return standing
 
+    def _refresh(self, version: int) -> None:
+        """A version costs less than a look, and says whether anybody has written since the last one."""
+        if version != self._version:
+            self._version = version
+            self._known.clear()
+        self._is_fresh = True
+        asyncio.get_running_loop().call_soon(self._age)
+
+    def _age(self) -> None:
+        self._is_fresh = False
+
     async def _row(self, digest: bytes) -> Any:
-        future = self._waiting.get(digest)
-        if future is None:
-            future = self._waiting[digest] = asyncio.get_running_loop().create_future()
+        look = self._next
+        look.digests.add(digest)
         if self._looking is None or self._looking.done():
             self._looking = asyncio.create_task(self._look())
-        # One that goes away does not take the answer from the others.
-        return await asyncio.shield(future)
+        await look.done.wait()
+        if look.error:
+            raise look.error
+        return look.found.get(digest)
 
     async def _look(self) -> None:
-        while self._waiting:
-            asked, self._waiting = self._waiting, {}
+        while self._next.digests:
+            look, self._next = self._next, _Look()
             try:
-                found = {row[0]: row for row in await self._direct.find(_SELECT, [*asked])}
+                look.found = {row[0]: row for row in await self._direct.find(_SELECT, [*look.digests])}
             except OSError as error:
-                for future in asked.values():
-                    future.set_exception(error)
-                    future.exception()  # nobody may be left to hear it
-            else:
-                for digest, future in asked.items():
-                    future.set_result(found.get(digest))
+                look.error = error
+            look.done.set()
 
 
 def _standing(row: Any) -> Standing | None:

@@ -228,7 +228,7 @@ class House:
         """All entries, oldest first."""
         await self.log.flush()
         async with self.database.read() as session:
-            return list(await session.scalars(sa.select(boot_log.Row).order_by(boot_log.Row.id)))
+            return list(await session.scalars(sa.select(boot_log.Row).order_by(boot_log.Row.time)))
 
 
 StartHouse = Callable[..., Awaitable[House]]

@@ -1,6 +1,7 @@
 """How a token stands is asked of the database after the request has come, and one look serves many."""
 
 import asyncio
+import random
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
@@ -8,7 +9,7 @@ import pytest
 
 import tokens
 from provisioning.db import Database, now
-from provisioning.direct import Direct, Postgresql, direct
+from provisioning.direct import Direct, Postgresql, Rows, direct
 from provisioning.standings import Standings
 from provisioning.vault import Vault, open_vault
 from tests.conftest import Stock
@@ -50,7 +51,7 @@ async def test_no_rotation_is_missed_however_many_there_are(
     held = stock.token
     for _ in range(100):
         assert (found := await standings.of(held)) and found.retired_at is None
-        await way.write(("DELETE FROM boot_log WHERE time < ?", [(now(),)]))
+        await way.write("DELETE FROM boot_log WHERE time < ?", [(now(),)])
         async with database.write() as session:
             new = await tokens.rotate(session, own_vault, stock.account_id, actor="system")
         old, current = await standings.of(held), await standings.of(new.text)
@@ -69,8 +70,8 @@ async def test_what_is_no_token_costs_no_look(stock: Stock, own_vault: Vault) ->
 async def test_requests_that_wait_together_share_the_next_look(own_vault: Vault, stock: Stock) -> None:
     standings, made = Standings(Counting(), own_vault), tokens.make()
     first = asyncio.create_task(standings.of(stock.token))
-    await asyncio.sleep(0)
-    await asyncio.sleep(0)
+    while not Counting.looks:  # noqa: ASYNC110
+        await asyncio.sleep(0)
     # The first look is under way; these came after it began, so that it cannot speak for them.
     others = [asyncio.create_task(standings.of(token)) for token in (stock.token, made, stock.token)]
     Counting.go.set()
@@ -81,7 +82,8 @@ async def test_requests_that_wait_together_share_the_next_look(own_vault: Vault,
 async def test_one_who_goes_away_takes_no_answer_from_the_others(own_vault: Vault, stock: Stock) -> None:
     standings = Standings(Counting(), own_vault)
     gone, stays = (asyncio.create_task(standings.of(stock.token)) for _ in range(2))
-    await asyncio.sleep(0)
+    while not Counting.looks:  # noqa: ASYNC110
+        await asyncio.sleep(0)
     gone.cancel()
     Counting.go.set()
     assert await stays is None
@@ -95,6 +97,32 @@ async def test_a_connection_that_was_lost_is_made_again(way: Direct, own_vault: 
     for connection in way._connections.values():
         connection.terminate()
     assert await standings.of(stock.token)
+
+
+async def test_a_version_speaks_for_all_that_wait_in_the_loop_and_for_nobody_who_comes_later(
+    own_vault: Vault, stock: Stock
+) -> None:
+    turns = Turns()
+    standings, chance = Standings(turns, own_vault), random.Random(20)
+
+    async def ask() -> int:
+        """By how many commits the answer is older than the request."""
+        before = turns.commits
+        for _ in range(chance.randrange(3)):
+            await asyncio.sleep(0)
+            before = turns.commits
+        found = await standings.of(stock.token)
+        assert found
+        return before - found.revision
+
+    asked: list[asyncio.Task[int]] = []
+    for _ in range(3000):
+        asked += [asyncio.create_task(ask()) for _ in range(chance.randrange(4))]
+        turns.commits += chance.randrange(2)
+        if chance.randrange(3) == 0:
+            await asyncio.sleep(0)
+    assert max(await asyncio.gather(*asked)) <= 0
+    assert turns.versions < len(asked) / 2
 
 
 class Counting:
@@ -111,10 +139,29 @@ class Counting:
         await Counting.go.wait()
         return []
 
-    def version(self) -> None:
+    def version(self) -> int | None:
         return None
 
-    async def write(self, *batches: Any) -> None:
+    async def write(self, statement: str, rows: Rows) -> None:
+        raise AssertionError
+
+    async def append(self, table: str, columns: Sequence[str], rows: Rows) -> None:
         raise AssertionError
 
     async def close(self) -> None: ...
+
+
+class Turns(Counting):
+    """A database whose version and revision are the number of commits."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.commits = 0
+        self.versions = 0
+
+    def version(self) -> int:
+        self.versions += 1
+        return self.commits
+
+    async def find(self, select: str, keys: Sequence[bytes]) -> Sequence[Any]:
+        return [(keys[0], "acc_1", 1, self.commits, None, None)]
