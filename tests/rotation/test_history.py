@@ -11,6 +11,7 @@ from tests.rotation.operations import Body, Change, Fetch, Look, Operation, Rota
 from tests.rotation.orders import explained
 
 History = list[Operation]
+ONE = frozenset({1})
 
 
 def served(begun: float, ended: float, generation: int, *numbers: int) -> Fetch:
@@ -163,7 +164,7 @@ WRONG: dict[str, tuple[History, str]] = {
         "but a request that ended at 1.000000 was served settings 1.",
     ),
     "new settings come with a token that ended before them": (
-        [Rotation(0, 1, 2), Change(2, 8, 1, True), Fetch(0, 9, 1, True, Body(*[frozenset({1})] * 3))],
+        [Rotation(0, 1, 2), Change(2, 8, 1, True), Fetch(0, 9, 1, True, Body(ONE, ONE, ONE))],
         "The change to settings 1 began at 2.000000, "
         "but the rotation to generation 2 was answered at 1.000000.",
     ),
@@ -224,7 +225,7 @@ def told_wrong(told: Operation, off: int) -> History:
     match told:
         case Fetch(generation=generation):
             numbers = sorted(told.body.settings) if told.body else [0]
-            body = Body(*[frozenset({generation})] * 2, frozenset({numbers[0] + off}))
+            body = Body(own := frozenset({generation}), own, frozenset({numbers[0] + off}))
             other = max(1, generation + off)
             return [moved, replace(told, served=True, body=body), refused(told.begun, told.ended, other)]
         case Rotation(generation=int(generation)):
