@@ -1,7 +1,6 @@
 """An admin who rotates and changes settings, and can have the worker killed that is at work for them."""
 
 import asyncio
-import itertools
 import json
 import os
 import signal
@@ -12,7 +11,7 @@ from tests.rotation import bodies
 from tests.rotation.client import Answer, Client
 from tests.rotation.operations import Change, Rotation
 from tests.rotation.processes import children, holder
-from tests.rotation.seen import Seen
+from tests.rotation.seen import Seen, Server
 
 _PROVISIONING: Final = "/account/provisioning"
 
@@ -20,11 +19,9 @@ _PROVISIONING: Final = "/account/provisioning"
 class Admin:
     """On a connection that is kept. Nothing here gives up: what was asked is answered or has died."""
 
-    numbers = itertools.count(1)  # of settings
-
-    def __init__(self, seen: Seen) -> None:
-        self._seen = seen
-        self._client = Client(seen.target.port, kept=True)
+    def __init__(self, seen: Seen, server: Server) -> None:
+        self._seen, self._server = seen, server
+        self._client = Client(server.port, kept=True)
         self._took = 0.02  # seconds, a rotation
 
     async def look(self) -> int:
@@ -54,7 +51,7 @@ class Admin:
 
     async def change(self) -> int | None:
         """The number of the new settings, None when no answer came."""
-        number = next(self.numbers)
+        number = next(self._seen.numbers)
         begun = monotonic()
         answer = await self._ask("PATCH", "/account/device-options", bodies.settings(number))
         outcome = "changes" if answer else "changes without an answer"
@@ -67,8 +64,8 @@ class Admin:
     async def _worker(self) -> int | None:
         """The process that has accepted our connection."""
         await self.look()
-        target, port = self._seen.target, self._client.own_port
-        return holder(children(target.supervisor), target.port, port) if port else None
+        server, port = self._server, self._client.own_port
+        return holder(children(server.supervisor), server.port, port) if port else None
 
     async def _kill(self, pid: int | None) -> None:
         await asyncio.sleep(self._seen.chance.uniform(0, 1.5 * self._took))

@@ -75,7 +75,7 @@ def crashes(way: Way, account: Account) -> Iterator[Found]:
         boundaries, killed = _forked(way, account, last)
         seen, token = asyncio.run(_examine(account, token))
         yield Found(boundaries, killed, **seen)
-        if not killed:
+        if not killed or len(seen["generations"]) != 1:  # nothing can be rotated after that
             return
 
 

@@ -1,4 +1,4 @@
-"""The hammer: phones fetch from several workers while admins rotate, change settings, and workers are killed.
+"""The hammer: phones fetch from many workers while admins rotate, change settings, and workers are killed.
 
 All that the clients see is a history, which is judged window by window: between two of them nothing is under
 way, and it is known which generation and which settings are live.
@@ -44,9 +44,10 @@ class Hammer:
         self.seen = Seen(target)
         self.counts = self.seen.counts
         self._database = Database(target.database_url)
-        self._phones = [Client(target.port, kept=bool(number % 2)) for number in range(clients)]
-        self._admins = [Admin(self.seen) for _ in range(admins)]
-        self._writer = Admin(self.seen)
+        servers = [target.servers[number % len(target.servers)] for number in range(clients)]
+        self._phones = [Client(each.port, kept=n // 2 % 2 == 1) for n, each in enumerate(servers)]
+        self._admins = [Admin(self.seen, each) for each in servers[:admins]]
+        self._writer = Admin(self.seen, servers[-1])
         self._live = 0, 0  # generation and settings at the beginning of a window
 
     @asynccontextmanager

@@ -1,22 +1,30 @@
-"""What the clients of one server have seen of it, and the secrets that they know."""
+"""What the clients of some servers have seen of them, and the secrets that they know."""
 
 import asyncio
+import itertools
 import random
 from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from tests.rotation.operations import Change, Look, Operation, Rotation
 
-_KNOWN = 8  # generations of which clients still try the tokens
+_TRIED: Final = 8  # generations, the newest: clients ask with their tokens
+_RECOGNISED: Final = 1000  # secrets, the newest, that are known when a body holds them
+
+
+@dataclass(frozen=True)
+class Server:
+    port: int
+    supervisor: int  # pid
 
 
 @dataclass(frozen=True)
 class Target:
-    """A server that runs with the sample account, and the API key of an admin."""
+    """Servers that run with the sample account on one database, and the API key of an admin."""
 
-    port: int
-    supervisor: int  # pid
+    servers: Sequence[Server]
     database_url: str
     key: str
 
@@ -30,6 +38,7 @@ class Seen:
     tokens: dict[int, str] = field(default_factory=dict)
     generations: dict[str, int] = field(default_factory=dict)  # of tokens and of passwords
     counts: Counter[str] = field(default_factory=Counter)
+    numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))  # of settings
     over: bool = False
 
     def __post_init__(self) -> None:
@@ -56,8 +65,9 @@ class Seen:
         self.tokens[generation] = provisioning["token"]
         for secret in (provisioning["token"], provisioning["admin_password"]):
             self.generations[secret] = generation
-        for old in [each for each in self.tokens if each <= generation - _KNOWN]:
-            del self.tokens[old]
+        self.tokens.pop(generation - _TRIED, None)
+        while len(self.generations) > _RECOGNISED:
+            del self.generations[next(iter(self.generations))]
 
     def some_generation(self) -> int:
         """The newest that is known, or one of those before it."""
