@@ -21,7 +21,7 @@ from provisioning.config import Config
 from provisioning.parts import DATABASE, VAULT
 from tokens.table import Row
 
-PHONES: Final = ("805ec0102001.cfg", "64167f102005-account.cfg")
+_FILE: Final = "805ec0102001.cfg"
 
 
 @dataclass(frozen=True)
@@ -34,13 +34,13 @@ class Account:
 @dataclass(frozen=True)
 class Found:
     """After a process that reached `boundaries` and was killed at the last of them, or passed them all. The
-    statuses are those that phones of both vendors get with the token before it and with the current one."""
+    statuses are those that a phone gets with the token before it and with the current one."""
 
     boundaries: tuple[str, ...]
     killed: bool
     generations: tuple[int, ...]  # that are current
-    before: tuple[int, ...]
-    current: tuple[int, ...]
+    before: int
+    current: int
     entries: int  # of rotations, in the activity log
     broken: str | None  # where the activity log is
 
@@ -123,8 +123,9 @@ async def _examine(account: Account, token: str) -> tuple[Mapping[str, Any], str
     app = make_app(account.config)
     async with TestServer(app) as server, aiohttp.ClientSession(server.make_url("/p/")) as phones:
 
-        async def statuses(token: str) -> tuple[int, ...]:
-            return tuple([(await phones.get(f"{token}/{file}")).status for file in PHONES])
+        async def status(token: str) -> int:
+            async with phones.get(f"{token}/{_FILE}") as answer:
+                return answer.status
 
         async with app[DATABASE].read() as session:
             current = await tokens.current(session, app[VAULT], account.id)
@@ -132,8 +133,8 @@ async def _examine(account: Account, token: str) -> tuple[Mapping[str, Any], str
             entered = sa.select(sa.func.count()).where(activity.Row.event == "token.rotate")
             seen = {
                 "generations": tuple(live),
-                "before": await statuses(token),
-                "current": await statuses(current.text if current else ""),
+                "before": await status(token),
+                "current": await status(current.text if current else ""),
                 "entries": await session.scalar(entered),
                 "broken": await activity.verify(session, account.id),
             }

@@ -53,7 +53,7 @@ async def left(stock: Stock, answered: int, unclear: int) -> None:
 async def test_a_broken_server_is_found_out(serving: Serving, main: Callable[[Sequence[str]], int]) -> None:
     with serving(main) as target:
         hammer = Hammer(target)
-        async with asyncio.timeout(60), hammer.ready():
+        async with asyncio.timeout(120), hammer.ready():
             found: list[str] = []
             for _ in range(5):
                 found += await hammer.window(Window(rotations=4, kills=0))
