@@ -106,11 +106,11 @@ class Hammer:
 
     async def _look(self) -> None:
         """In the database itself."""
-        account = sa.select(Row.generation).where(Row.state == "current")
+        current = sa.select(Row.generation).where(Row.state == "current")
         while not self.seen.over:
             begun = monotonic()
             async with self._database.read() as session:
-                live = tuple(await session.scalars(account))
+                live = tuple(await session.scalars(current))
             self.seen.note(Look(begun, monotonic(), live), "looks")
             await self.seen.more(5)
 

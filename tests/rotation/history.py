@@ -136,7 +136,7 @@ class _History:
     def _live(self, cut: Cut, seer: Operation) -> None:
         """It took over by the seer's end, and was not taken over from before the seer's begin."""
         if cut not in self.cuts:
-            self.found.append(f"{_upper(cut, seer)}, which was not to be had.")
+            self.found.append(f"{_capital(_upper(cut, seer))}, which was not to be had.")
             return
         self.cuts.not_after(cut, Bound(seer.ended, seer))
         if cut in self.after:
@@ -148,7 +148,7 @@ def _sentence(found: Contradiction) -> str:
     if found.least.why is None:
         return f"Nothing made {' '.join(map(str, found.later))}, but {_upper(found.earlier, found.most.why)}."
     lower = _fact(found.later[0], found.least.why, "began", "began at")
-    return f"{lower[0].upper()}{lower[1:]}, but {_upper(found.earlier, found.most.why)}."
+    return f"{_capital(lower)}, but {_upper(found.earlier, found.most.why)}."
 
 
 def _upper(cut: Cut, why: Operation | None) -> str:
@@ -172,6 +172,10 @@ def _fact(kind: Kind, what: Operation, seen: str, done: str) -> str:
                 told = f"settings {_numbers(body.settings)}"
             return f"a request that {seen} at {moment} was {'served' if served else 'refused'} {told}"
     raise TypeError(what)
+
+
+def _capital(text: str) -> str:
+    return text[0].upper() + text[1:]
 
 
 def _numbers(numbers: Iterable[int]) -> str:

@@ -156,7 +156,7 @@ WRONG: dict[str, tuple[History, str]] = {
     ),
     "settings are served that nobody wrote": (
         [served(4, 5, 1, 7)],
-        "a request that ended at 5.000000 was served settings 7, which was not to be had.",
+        "A request that ended at 5.000000 was served settings 7, which was not to be had.",
     ),
     "settings are served before they were sent": (
         [served(0, 1, 1, 1), Change(2, 3, 1, True)],
