@@ -99,6 +99,7 @@ class Shell:
     port: int = field(default_factory=unused_port)
     scheme: str = "http"
     environ: dict[str, str] = field(default_factory=dict)
+    main: Callable[[Sequence[str]], int] = main
 
     @property
     def url(self) -> str:
@@ -125,7 +126,7 @@ class Shell:
             process.wait()
 
     def _start(self, arguments: Sequence[str], **files: Path) -> Process:
-        return Process(main, [arguments], folder=self.folder, environ=self.environment(), **files)
+        return Process(self.main, [arguments], folder=self.folder, environ=self.environment(), **files)
 
     def _wait_for(self, process: Process) -> None:
         for _ in range(1000):
