@@ -23,6 +23,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -40,7 +41,7 @@ from provisioning.parts import DATABASE, VAULT, rendering
 from provisioning.samples import account_file
 from tests.certificates import self_signed
 
-CONNECTIONS: Final = 8
+CONNECTIONS: Final = 32
 MODEL: Final = "T46S"
 
 
@@ -257,7 +258,10 @@ async def fresh(port: int, paths: Iterator[str], tls: bool) -> list[float]:
             connection.close()
             waits.append(time.perf_counter() - begun)
 
-    await asyncio.gather(*(asyncio.to_thread(ask) for _ in range(CONNECTIONS)))
+    with ThreadPoolExecutor(CONNECTIONS) as threads:
+        await asyncio.gather(
+            *(asyncio.get_running_loop().run_in_executor(threads, ask) for _ in range(CONNECTIONS))
+        )
     return waits
 
 
