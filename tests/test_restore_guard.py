@@ -3,7 +3,6 @@
 import json
 import urllib.error
 import urllib.request
-from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -51,7 +50,7 @@ def status(shell: Shell, url: str) -> int:
 
 def api(
     shell: Shell, method: str, path: str, body: object = None, **headers: str
-) -> tuple[int, Mapping[str, str]]:
+) -> tuple[int, dict[str, str]]:
     """The status and the headers of an answer."""
     request = urllib.request.Request(
         f"{shell.url}/api/v1{path}",
@@ -61,9 +60,9 @@ def api(
     )
     try:
         with urllib.request.urlopen(request, timeout=10) as answer:
-            return answer.status, answer.headers
+            return answer.status, dict(answer.headers)
     except urllib.error.HTTPError as error:
-        return error.code, error.headers
+        return error.code, dict(error.headers)
 
 
 def test_without_the_guard_a_token_that_was_rotated_out_lives_again(
