@@ -67,7 +67,11 @@ class Guarded:
 
 
 async def guard(session: AsyncSession, vault: Vault, account_id: str, *, revoke_keys: bool) -> Guarded:
-    """Rotates the token, ends all sessions and holds back old mails of one account."""
+    """Rotates the token, ends all sessions and holds back old mails of one account.
+
+    Raises `ProvisioningError` when the key file is not the one that the database was sealed with.
+    """
+    await accounts.admin_password(session, vault, account_id)
     has_token = await tokens.generation(session, account_id) > 0
     token = await tokens.rotate(session, vault, account_id, actor="system") if has_token else None
     await revisions.leap(session, account_id)

@@ -69,6 +69,20 @@ def test_every_variable_of_the_environment_is_one_that_readme_names() -> None:
         assert f"`{name}`" in readme
 
 
+def test_the_guide_names_files_and_commands_that_are_there() -> None:
+    guide = Path("docs/deployment.md").read_text("utf-8")
+    for name in re.findall(r"\]\((deployment[\w./-]*)\)", guide):
+        assert (Path("docs") / name).exists(), name
+    for file in FOLDER.iterdir():
+        assert f"{file.name}`" in guide or f"{file.name} " in guide, file
+    commands = re.findall(r"[`>\n](provisioning (?:(?:rotate-keys|account) )?[a-z][\w-]*)", guide)
+    assert len(commands) > 5
+    for command in commands:
+        with pytest.raises(SystemExit) as ended:
+            cli._parser().parse_args([*command.split()[1:], "--help"])
+        assert ended.value.code == 0, command
+
+
 @pytest.mark.skipif(ANALYZE is None, reason="systemd is not installed")
 def test_systemd_finds_no_fault_in_the_unit(tmp_path: Path) -> None:
     unit = (FOLDER / "provisioning.service").read_text()
