@@ -1,12 +1,13 @@
 """Power comes back: all phones of an account boot at once, from their first request to their last.
 
     python -m benchmarks.storm [--phones 1000] [--at-once N] [--database sqlite|postgresql] [--workers 2]
-        [--tls] [--clients 1]
+        [--tls] [--clients 1] [--again]
 
 Both vendors' phones, half of each. What a phone asks for is what the virtual phone of its model asked for as
 it booted from the same server: the same files, methods and uploads in the same order, a connection for each,
 as Yealinks make them unless they are told otherwise. None waits, and none tries again where the virtual phone
 did not. Files are made for the first time, so this is the worst case: a server that has just started too.
+With `--again` the power goes a second time, and the server has kept the files that it made.
 
 Prints when the last phone had its last answer, what went wrong, and how long boots and requests took. The
 clients run on the same machine, so their CPU is printed beside the servers'; PostgreSQL's is in neither.
@@ -103,6 +104,7 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=2, help="server processes")
     parser.add_argument("--tls", action="store_true", help="over TLS with an ECDSA certificate")
     parser.add_argument("--clients", type=int, default=1, help="processes that play the phones")
+    parser.add_argument("--again", action="store_true", help="all boot a second time")
     options = parser.parse_args()
     logging.disable(logging.WARNING)
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -112,8 +114,9 @@ def main() -> None:
         token, macs = asyncio.run(prepared(url, folder, options.phones))
         with serving(url, folder, options) as server:
             base = f"{server.url}/p/{token}/"
-            scripts = asyncio.run(recorded(base))
-            report(server, *storm(server, base, scripts, macs, options), options)
+            for _ in range(2 if options.again else 1):
+                scripts = asyncio.run(recorded(base))
+                report(*storm(server, base, scripts, macs, options), options)
 
 
 async def prepared(url: str, folder: Path, number: int) -> tuple[str, list[str]]:
@@ -291,7 +294,7 @@ def play(jobs: Sequence[tuple[str, int, int]], base: str, scripts: list[list[Ste
     return told
 
 
-def report(server: Server, told: Told, took: float, cpu: float, options: argparse.Namespace) -> None:
+def report(told: Told, took: float, cpu: float, options: argparse.Namespace) -> None:
     print(
         f"{options.phones} phones, {options.at_once or 'all'} at once, {options.database}, "
         f"{options.workers} processes, {'TLS' if options.tls else 'plain'}"

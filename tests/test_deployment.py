@@ -24,8 +24,10 @@ from provisioning.db import Database
 from provisioning.phones.vendor import load_vendors
 from provisioning.virtual_phone import virtual_phone
 from tests.certificates import self_signed
-from tests.shell import Shell
+from tests.shell import Process, Shell
 from tests.test_cli import load_sample
+from tests.test_workers import fetching, replaced
+from tests.test_workers import workers as worker_pids
 
 FOLDER: Final = Path("docs/deployment")
 NGINX: Final = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
@@ -100,6 +102,7 @@ class Proxy:
     folder: Path
     shell: Shell
     port: int
+    server: Process
 
     @property
     def url(self) -> str:
@@ -140,10 +143,13 @@ def proxy(tmp_path: Path) -> Iterator[Proxy]:
     folder.mkdir()
     self_signed(folder)
     shell = Shell(tmp_path)
-    proxy = Proxy(folder, shell, unused_port())
-    shell.environ |= {"PROVISIONING_BASE_URL": proxy.url, "PROVISIONING_TRUSTED_PROXIES": "127.0.0.1"}
-    command = [str(NGINX), "-e", str(folder / "error.log"), "-c", str(proxy.configuration())]
-    with shell.serving("--workers", "2"), subprocess.Popen(command, stderr=subprocess.DEVNULL) as nginx:
+    port = unused_port()
+    url = f"https://127.0.0.1:{port}"
+    shell.environ |= {"PROVISIONING_BASE_URL": url, "PROVISIONING_TRUSTED_PROXIES": "127.0.0.1"}
+    with (
+        shell.serving("--workers", "2") as server,
+        _nginx(proxy := Proxy(folder, shell, port, server)) as nginx,
+    ):
         deadline = time.monotonic() + 20
         while not _listens(proxy.port):
             assert nginx.poll() is None and time.monotonic() < deadline, (folder / "error.log").read_text()
@@ -152,6 +158,11 @@ def proxy(tmp_path: Path) -> Iterator[Proxy]:
             yield proxy
         finally:
             nginx.terminate()
+
+
+def _nginx(proxy: Proxy) -> "subprocess.Popen[bytes]":
+    command = [str(NGINX), "-e", str(proxy.folder / "error.log"), "-c", str(proxy.configuration())]
+    return subprocess.Popen(command, stderr=subprocess.DEVNULL)
 
 
 def _listens(port: int) -> bool:
@@ -245,6 +256,18 @@ async def test_no_log_of_nginx_has_the_token_while_the_server_is_down(proxy: Pro
     assert answers[-1] == 502
     assert "/api/v1/account" in (proxy.folder / "error.log").read_text()
     assert url.split("/")[-2] not in proxy.logs()
+
+
+@needs_nginx
+async def test_nobody_is_refused_by_nginx_while_the_workers_are_replaced(proxy: Proxy) -> None:
+    url = f"{load_sample(proxy.shell)['provisioning_url']}805ec0102001.cfg"
+    before = worker_pids(proxy.server)
+    async with fetching(url, trusting()) as fetches:
+        await fetches.more()
+        os.kill(proxy.server.pid, signal.SIGHUP)
+        await replaced(proxy.server, before, 2)
+        await fetches.more()
+    assert fetches.wrong == []
 
 
 def test_a_command_runs_as_the_server_with_its_environment(tmp_path: Path) -> None:
