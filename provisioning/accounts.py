@@ -24,6 +24,7 @@ from provisioning.fields import (
     Zone,
 )
 from provisioning.phones.options import Options
+from provisioning.sealed import Sealed
 from provisioning.vault import Vault
 
 FaxLimit = Annotated[int, Field(ge=0, le=1_000_000, description="faxes in any 3,600 s; null = no limit")]
@@ -83,7 +84,7 @@ class Row(Base):
     outbound_fax_limit: Mapped[int | None]
     options: Mapped[dict[str, Any]]
     emergency_recipients: Mapped[list[Any]]
-    admin_password: Mapped[bytes]
+    admin_password: Mapped[bytes] = mapped_column(Sealed("id"))
     created_at: Mapped[datetime]
 
 
@@ -117,6 +118,11 @@ async def find(session: AsyncSession, email: str) -> Account | None:
         sa.select(Row).where(sa.func.lower(Row.email) == email.lower()).order_by(Row.id).limit(1)
     )
     return _account(row) if row else None
+
+
+async def all_ids(session: AsyncSession) -> list[str]:
+    """Oldest first."""
+    return list(await session.scalars(sa.select(Row.id).order_by(Row.id)))
 
 
 async def set_general(session: AsyncSession, account_id: str, general: General) -> None:

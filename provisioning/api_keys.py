@@ -83,6 +83,12 @@ async def page(
     return [_api_key(row) for row in rows], following
 
 
+async def all_of(session: AsyncSession, account_id: str) -> list[ApiKey]:
+    """Oldest first."""
+    rows = await session.scalars(sa.select(Row).where(Row.account_id == account_id).order_by(Row.id))
+    return [_api_key(row) for row in rows]
+
+
 async def delete(session: AsyncSession, account_id: str, key_id: str) -> None:
     """From the commit on nobody calls with it."""
     await session.delete(await _row(session, account_id, key_id))

@@ -10,7 +10,6 @@ import socket
 import sys
 import threading
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,11 +20,21 @@ from aiohttp import web
 from sqlalchemy.ext.asyncio import AsyncSession
 
 import tokens
-from provisioning import accounts, activity, config, device_csv, devices, samples, users
+from provisioning import (
+    accounts,
+    activity,
+    config,
+    device_csv,
+    devices,
+    restore_guard,
+    rotate_keys,
+    samples,
+    users,
+)
 from provisioning.accounts import General
 from provisioning.app import make_app, serve_tls
 from provisioning.config import Config
-from provisioning.db import Database
+from provisioning.db import migrated
 from provisioning.devices import Rendering
 from provisioning.errors import Invalid, ProvisioningError, invalid
 from provisioning.fields import Input, Mac, check
@@ -108,6 +117,9 @@ def _parser() -> argparse.ArgumentParser:
     rotate.add_argument("--email", required=True, help="the account's email")
     rotate.set_defaults(run=_rotate)
 
+    restore_guard.add_command(commands)
+    rotate_keys.add_command(commands)
+
     import_ = commands.add_parser(
         "import-devices", help="make or update devices from a CSV file; all or none"
     )
@@ -182,7 +194,7 @@ async def _end_without(supervisor: int) -> None:
 
 def _migrate(environment: Config, _options: argparse.Namespace) -> int:
     async def run() -> None:
-        async with _database(environment):
+        async with migrated(environment.database_url):
             pass
 
     asyncio.run(run())
@@ -195,7 +207,7 @@ def _account_add(environment: Config, options: argparse.Namespace) -> int:
     general = check(General, {"name": options.name, "email": options.email, "timezone": options.timezone})
 
     async def run() -> Loaded:
-        async with _database(environment) as database, database.write() as session:
+        async with migrated(environment.database_url) as database, database.write() as session:
             return await add_account(session, open_vault(environment.key_file), general, options.password)
 
     _print_json(asyncio.run(run()))
@@ -225,7 +237,7 @@ def _demo(environment: Config, _options: argparse.Namespace) -> int:
 
 def _rotate(environment: Config, options: argparse.Namespace) -> int:
     async def run() -> dict[str, object]:
-        async with _database(environment) as database, database.write() as session:
+        async with migrated(environment.database_url) as database, database.write() as session:
             account = await _account(session, options.email)
             vault = open_vault(environment.key_file)
             first = await tokens.current(session, vault, account) is None
@@ -250,7 +262,7 @@ def _import_devices(environment: Config, options: argparse.Namespace) -> int:
     text, rendering = _text(options.file), _rendering(environment)
 
     async def run() -> device_csv.Imported:
-        async with _database(environment) as database, database.write() as session:
+        async with migrated(environment.database_url) as database, database.write() as session:
             account = await _account(session, options.email)
             done = await device_csv.import_(session, rendering, account, text, progress=_progress)
             await activity.record(
@@ -315,7 +327,7 @@ def _boot(environment: Config, options: argparse.Namespace) -> int:
 
 def _verify_activity(environment: Config, options: argparse.Namespace) -> int:
     async def run() -> str | None:
-        async with _database(environment) as database, database.read() as session:
+        async with migrated(environment.database_url) as database, database.read() as session:
             return await activity.verify(session, options.account)
 
     broken = asyncio.run(run())
@@ -338,7 +350,7 @@ def _vendor(vendors: Mapping[str, Vendor], name: str | None, mac: str) -> Vendor
 
 async def _load_text(environment: Config, text: str, *, new_password: bool = False) -> Loaded:
     rendering = _rendering(environment)
-    async with _database(environment) as database, database.write() as session:
+    async with migrated(environment.database_url) as database, database.write() as session:
         loaded = await load(session, open_vault(environment.key_file), rendering, text)
         if new_password and loaded.password is None:
             password = users.make_password()
@@ -356,16 +368,6 @@ def _rendering(environment: Config) -> Rendering:
         environment.base_url,
         datetime.now(UTC).date(),
     )
-
-
-@asynccontextmanager
-async def _database(environment: Config) -> AsyncIterator[Database]:
-    database = Database(environment.database_url)
-    try:
-        await database.migrate()
-        yield database
-    finally:
-        await database.close()
 
 
 def _text(file: Path) -> str:

@@ -121,6 +121,17 @@ class Database:
         await self._writers.dispose()
 
 
+@asynccontextmanager
+async def migrated(url: str) -> AsyncIterator[Database]:
+    """The database with the newest schema, for as long as the block."""
+    database = Database(url)
+    try:
+        await database.migrate()
+        yield database
+    finally:
+        await database.close()
+
+
 def _sqlite(file: str) -> tuple[AsyncEngine, AsyncEngine]:
     if not file or file == ":memory:":
         raise invalid("PROVISIONING_DATABASE_URL", "must name a file: sqlite:///FILE")

@@ -150,6 +150,11 @@ async def undelivered(session: AsyncSession, account_id: str) -> int:
     return await session.scalar(query.where(Row.account_id == account_id, deliveries.is_trouble(now()))) or 0
 
 
+async def mails_waiting(session: AsyncSession, account_id: str) -> list[outbox.Row]:
+    """Those about the account's calls that are still to be sent, oldest first."""
+    return await outbox.waiting(session, sa.select(Row.id).where(Row.account_id == account_id))
+
+
 def _without(relay: bool) -> Sequence[str]:
     return () if relay else (outbox.NO_RELAY,)
 

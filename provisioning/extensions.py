@@ -18,6 +18,7 @@ from provisioning.db import Base, new_id, now
 from provisioning.errors import NotFound, invalid
 from provisioning.fields import Input, PhoneNumberId, SipPassword, SipUsername, Text
 from provisioning.phones.options import EMERGENCY_NUMBERS
+from provisioning.sealed import Sealed
 from provisioning.vault import Vault
 
 
@@ -47,7 +48,7 @@ class Row(Base):
     number: Mapped[str]
     display_name: Mapped[str]
     sip_username: Mapped[str]
-    sip_password: Mapped[bytes]
+    sip_password: Mapped[bytes] = mapped_column(Sealed("account_id", "id"))
     outbound_number_id: Mapped[str | None] = mapped_column(sa.ForeignKey("phone_numbers.id"), index=True)
     voicemail_enabled: Mapped[bool]
     created_at: Mapped[datetime]

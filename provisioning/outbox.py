@@ -144,6 +144,17 @@ async def put_off(
     )
 
 
+async def waiting(session: AsyncSession, emergency_call_ids: sa.Select[str]) -> list[Row]:
+    """The mails about these calls that are still to be sent, oldest first."""
+    query = sa.select(Row).where(_WAITS, Row.emergency_call_id.in_(emergency_call_ids)).order_by(Row.id)
+    return list(await session.scalars(query.with_for_update()))
+
+
+def hold_back(row: Row, why: str) -> None:
+    """Gives up a mail that waits, which is then shown as failed."""
+    row.state, row.next_attempt_at, row.last_error = "failed", None, why
+
+
 async def is_late(session: AsyncSession, at: datetime) -> bool:
     """Whether a mail is late that `note_late` has not told of."""
     return await session.scalar(sa.select(Row.id).where(*_late(at)).limit(1)) is not None

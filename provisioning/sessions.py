@@ -89,6 +89,13 @@ async def end(session: AsyncSession, vault: Vault, cookie: str) -> None:
         await session.execute(sa.delete(Row).where(Row.digest == vault.digest(cookie)))
 
 
+async def end_all(session: AsyncSession, account_id: str) -> int:
+    """Logs all users of the account out; how many sessions there were."""
+    users_of = sa.select(users.Row.id).where(users.Row.account_id == account_id)
+    ended = sa.delete(Row).where(Row.user_id.in_(users_of)).returning(Row.digest)
+    return len((await session.scalars(ended, execution_options={"synchronize_session": False})).all())
+
+
 async def _prune(session: AsyncSession, at: datetime) -> None:
     # A session that is too old is not touched any more, so that soon it is an idle one too.
     idle = sa.select(Row.digest).where(Row.seen_at <= at - IDLE).limit(_PRUNED)

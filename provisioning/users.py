@@ -168,6 +168,12 @@ async def page(
     return [value(row) for row in rows], following
 
 
+async def all_of(session: AsyncSession, account_id: str) -> list[User]:
+    """Oldest first."""
+    rows = await session.scalars(sa.select(Row).where(Row.account_id == account_id).order_by(Row.id))
+    return [value(row) for row in rows]
+
+
 async def delete(session: AsyncSession, account_id: str, user_id: str) -> None:
     """Their sessions go with them. Raises `NotFound`, or `Conflict` for the account's last admin."""
     await _keep_an_admin(session, account_id, user_id)

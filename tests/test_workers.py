@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import ssl
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -53,7 +54,7 @@ class Fetches:
 
 
 @asynccontextmanager
-async def fetching(url: str) -> AsyncIterator[Fetches]:
+async def fetching(url: str, trusting: ssl.SSLContext | bool = True) -> AsyncIterator[Fetches]:
     """Fetches on and on, each time on a connection of its own."""
     fetches = Fetches()
 
@@ -67,7 +68,7 @@ async def fetching(url: str) -> AsyncIterator[Fetches]:
                 fetches.wrong.append(error)
             fetches.done += 1
 
-    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(force_close=True)) as http:
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=trusting, force_close=True)) as http:
         tasks = [asyncio.create_task(fetch(http)) for _ in range(4)]
         yield fetches
         for task in tasks:

@@ -9,6 +9,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from provisioning.db import Base, new_id, now
 from provisioning.errors import Conflict
+from provisioning.sealed import Sealed
 from provisioning.vault import Vault
 from tokens import text
 
@@ -36,7 +37,7 @@ class Row(Base):
     generation: Mapped[int]
     state: Mapped[str]
     digest: Mapped[bytes] = mapped_column(unique=True)
-    sealed: Mapped[bytes | None]
+    sealed: Mapped[bytes | None] = mapped_column(Sealed("account_id", "id", "generation"))
     created_at: Mapped[datetime]
     created_by: Mapped[str]
     retired_at: Mapped[datetime | None]
