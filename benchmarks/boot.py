@@ -33,7 +33,7 @@ from aiohttp import web
 from aiohttp.test_utils import unused_port
 
 from benchmarks.databases import database
-from provisioning import device_csv, devices
+from provisioning import device_csv, devices, gathering
 from provisioning.app import make_app
 from provisioning.config import Config
 from provisioning.load import load
@@ -111,8 +111,8 @@ async def _serve(pipe: Connection, url: str, folder: Path, options: argparse.Nam
     async with app[DATABASE].read() as session:
         device = await devices.find(session, loaded.account_id, macs[0])
         assert device
-        phone = await devices.gather(session, app[VAULT], rendering(app), device, token)
-        body = (await devices.files(session, rendering(app), device, phone))[f"{macs[0]}.cfg"]
+        phone = await gathering.gather(session, app[VAULT], rendering(app), device, token)
+        body = (await gathering.files(session, rendering(app), device, phone))[f"{macs[0]}.cfg"]
     headers = {"Cache-Control": "no-store", "Content-Type": "text/plain; charset=utf-8"}
 
     async def bare(_request: web.Request) -> web.Response:

@@ -12,6 +12,7 @@ from provisioning.boot_log import BootLog
 from provisioning.config import Config
 from provisioning.db import Database
 from provisioning.direct import direct
+from provisioning.dossiers import Dossiers
 from provisioning.kept_files import KeptFiles
 from provisioning.letter import Letters
 from provisioning.parts import (
@@ -19,6 +20,7 @@ from provisioning.parts import (
     CONFIG,
     DATABASE,
     DIRECT,
+    DOSSIERS,
     KEPT_FILES,
     PLATFORM,
     SENDER,
@@ -61,6 +63,7 @@ def make_app(config: Config, *, schedule: Schedule | None = None) -> web.Applica
     app[DIRECT] = direct(config.database_url)
     app[BOOT_LOG] = BootLog(app[DATABASE], app[DIRECT])
     app[STANDINGS] = Standings(app[DIRECT], app[VAULT])
+    app[DOSSIERS] = Dossiers(app[DATABASE], app[DIRECT], app[VAULT], app[VENDORS])
     app[KEPT_FILES] = KeptFiles()
     letters = Letters(config.mail_sender, config.templates)
     app[SENDER] = Sender(app[DATABASE], config.relays, letters, schedule or Schedule())

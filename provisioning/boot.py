@@ -11,20 +11,29 @@ from typing import Final, TypeVar
 
 import sqlalchemy.exc
 from aiohttp import web
-from sqlalchemy.ext.asyncio import AsyncSession
 
 import tokens
-from provisioning import devices, revisions, uploads
+from provisioning import gathering, revisions, uploads
 from provisioning.answer import Answer
 from provisioning.boot_log import Entry, Verdict
 from provisioning.devices import Device, Vendors
+from provisioning.dossiers import Dossier
 from provisioning.errors import RenderError
 from provisioning.http import client_address
 from provisioning.kept_files import KeptFile
-from provisioning.parts import BOOT_LOG, CONFIG, DATABASE, KEPT_FILES, STANDINGS, VAULT, VENDORS, rendering
+from provisioning.parts import (
+    BOOT_LOG,
+    CONFIG,
+    DATABASE,
+    DOSSIERS,
+    KEPT_FILES,
+    STANDINGS,
+    VAULT,
+    VENDORS,
+    rendering,
+)
 from provisioning.phones.vendor import Claim, File, Vendor, split_mac
 from provisioning.standings import Standing
-from provisioning.vault import Vault
 from tokens import Resolved
 
 _UPLOAD_SECONDS: Final = 30
@@ -122,30 +131,38 @@ async def _fetch(app: web.Application, asked: Asked, entry: Entry) -> KeptFile:
 
 
 async def _make(app: web.Application, asked: Asked, entry: Entry) -> KeptFile:
-    """The file from one snapshot of the database: what belongs together was written together."""
+    """The file of one moment of the database: what belongs together was written together."""
+    dossier = await _dossier(app, asked, entry)
     made = rendering(app, entry.time.date())
-    async with app[DATABASE].read() as session:
-        account_id = await _account(session, app[VAULT], asked.token, entry)
-        if asked.mac:
-            device = await _device(session, app, account_id, asked.mac, entry)
-            file = _file(app[VENDORS], device, asked.suffix)
-            if file.template is None:
-                content = await uploads.read(session, device.id, asked.suffix)
-                if content is None:
-                    raise Refused(Verdict.FILE_ABSENT, "the phone has not uploaded this file yet")
-                return _kept(tokens.put_in(content, asked.token), file, device)
-            phone = await devices.gather(session, app[VAULT], made, device, asked.token)
-            if not file.exists_for(phone):
-                raise Refused(Verdict.FILE_ABSENT, f"the phone option {file.needs} is not set")
-            kept = _kept(app[VENDORS][device.vendor].render(file, phone), file, device)
-        else:
-            vendor, file = _shared_file(app[VENDORS], asked.file.lower())
-            url = devices.provisioning_url(app[CONFIG].base_url, asked.token)
-            site = await devices.gather_site(session, made, account_id, url)
-            kept = _kept(vendor.render(file, site), file, None)
-        revision = await revisions.of(session, account_id)
-    app[KEPT_FILES].put(_key(entry, revision, asked), kept)
+    if asked.mac is None:
+        vendor, file = _shared_file(app[VENDORS], asked.file.lower())
+        site = gathering.site(made, dossier.shared.account, asked.token)
+        kept = _kept(vendor.render(file, site), file, None)
+    else:
+        device = _device(app, dossier, entry)
+        file = _file(app[VENDORS], device, asked.suffix)
+        if file.template is None:
+            return _kept(_uploaded(dossier, asked), file, device)
+        phone = gathering.assemble(made, dossier.shared, device, dossier.held, dossier.written, asked.token)
+        if not file.exists_for(phone):
+            raise Refused(Verdict.FILE_ABSENT, f"the phone option {file.needs} is not set")
+        kept = _kept(app[VENDORS][device.vendor].render(file, phone), file, device)
+    app[KEPT_FILES].put(_key(entry, dossier.standing.revision, asked), kept)
     return kept
+
+
+async def _dossier(app: web.Application, asked: Asked, entry: Entry) -> Dossier:
+    dossier = await app[DOSSIERS].of(asked.token, asked.mac, asked.suffix)
+    if dossier is None:
+        raise _unknown()
+    _current(dossier.standing, entry)
+    return dossier
+
+
+def _uploaded(dossier: Dossier, asked: Asked) -> bytes:
+    if asked.suffix not in dossier.written:
+        raise Refused(Verdict.FILE_ABSENT, "the phone has not uploaded this file yet")
+    return tokens.put_in(dossier.written[asked.suffix], asked.token)
 
 
 def _key(entry: Entry, revision: int, asked: Asked) -> Hashable:
@@ -168,12 +185,11 @@ async def _store(request: web.Request, asked: Asked, entry: Entry) -> None:
     """Keeps what the phone uploads. The token is looked at again in the transaction that writes, so that
     an upload which a rotation overtakes is refused."""
     app = request.app
-    async with app[DATABASE].read() as session:
-        account_id = await _account(session, app[VAULT], asked.token, entry)
-        device = await _device(session, app, account_id, asked.mac, entry)
-        file = _file(app[VENDORS], device, asked.suffix)
-        if file.upload is None:
-            raise Refused(Verdict.FILE_UNKNOWN, "the phone may not write this file")
+    _current(await app[STANDINGS].of(asked.token), entry)
+    device = _device(app, await _dossier(app, asked, entry), entry)
+    file = _file(app[VENDORS], device, asked.suffix)
+    if file.upload is None:
+        raise Refused(Verdict.FILE_UNKNOWN, "the phone may not write this file")
     try:
         content = await _body(request)
     except (web.RequestPayloadError, ConnectionError, TimeoutError):
@@ -183,24 +199,24 @@ async def _store(request: web.Request, asked: Asked, entry: Entry) -> None:
         entry.verdict, entry.reason, entry.status = Verdict.TOO_LARGE, f"over {uploads.MOST} bytes", 413
         return
     async with app[DATABASE].write() as session:
-        await _account(session, app[VAULT], asked.token, entry)
+        _current(await tokens.resolve(session, app[VAULT], asked.token), entry)
         # What a phone tells of its URL must not bring a rotated token back, nor keep one in the clear.
         content = tokens.take_out(content)
         write = uploads.append if file.upload == "append" else uploads.replace
         await write(session, device.id, asked.suffix, content)
         if file.element:  # what is in it comes back in a file of ours
-            await revisions.bump(session, account_id)
+            await revisions.bump(session, device.account_id)
     entry.verdict, entry.reason, entry.status = Verdict.STORED, f"{len(content)} bytes", 201
 
 
-async def _account(session: AsyncSession, vault: Vault, token: str, entry: Entry) -> str:
-    return _current(await tokens.resolve(session, vault, token), entry).account_id
+def _unknown() -> Refused:
+    return Refused(Verdict.TOKEN_UNKNOWN, "the URL holds no token of this server")
 
 
 def _current(found: Found | None, entry: Entry) -> Found:
     """What was found of a token, which is refused unless it is the account's current one."""
     if found is None:
-        raise Refused(Verdict.TOKEN_UNKNOWN, "the URL holds no token of this server")
+        raise _unknown()
     entry.account_id, entry.generation = found.account_id, found.generation
     if found.retired_at:
         since = found.retired_at.isoformat(timespec="seconds")
@@ -208,16 +224,13 @@ def _current(found: Found | None, entry: Entry) -> Found:
     return found
 
 
-async def _device(
-    session: AsyncSession, app: web.Application, account_id: str, mac: str | None, entry: Entry
-) -> Device:
-    if mac is None:
+def _device(app: web.Application, dossier: Dossier, entry: Entry) -> Device:
+    if entry.mac is None:
         raise Refused(Verdict.FILE_UNKNOWN, "the file belongs to no phone")
-    device = await devices.find(session, account_id, mac)
-    if device is None:
+    if dossier.device is None:
         raise Refused(Verdict.MAC_UNKNOWN, "no device of this account has this MAC address")
-    _note_device(app[VENDORS], device, entry)
-    return device
+    _note_device(app[VENDORS], dossier.device, entry)
+    return dossier.device
 
 
 def _file(vendors: Vendors, device: Device, suffix: str) -> File:

@@ -1,8 +1,8 @@
 """Devices: the phones of an account, and all that one of them is to know when it boots."""
 
 import difflib
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Annotated, Any, Final
 
@@ -13,14 +13,12 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from button_templates import library
 from button_templates.layout import Button, Buttons, restored, stored
-from provisioning import accounts, db, extensions, locations, numbers, uploads
+from provisioning import db, extensions, locations, numbers
 from provisioning.db import Base, new_id, now
-from provisioning.errors import FieldError, Invalid, NotFound, RenderError, collected, invalid, missing
+from provisioning.errors import FieldError, Invalid, NotFound, collected, invalid, missing
 from provisioning.fields import Input, Mac, PhoneNumberId, Text, one_line
 from provisioning.phones.options import Options, resolve
-from provisioning.phones.phone import Line, Phone, Site
-from provisioning.phones.vendor import Vendor, absorbed
-from provisioning.vault import Vault
+from provisioning.phones.vendor import Vendor
 
 Vendors = Mapping[str, Vendor]
 MASK: Final = "********"
@@ -140,7 +138,7 @@ async def page(
     lines: dict[str, list[str]] = {}
     for line in await session.scalars(held.order_by(LineRow.device_id, LineRow.index)):
         lines.setdefault(line.device_id, []).append(line.extension_id)
-    return [_from_row(row, lines.get(row.id, ())) for row in rows], following
+    return [restore(row, lines.get(row.id, ())) for row in rows], following
 
 
 async def delete(session: AsyncSession, account_id: str, device_id: str) -> None:
@@ -178,97 +176,25 @@ async def models_of(session: AsyncSession, account_id: str, template_id: str) ->
     return [(model, expansion) for model, expansion in await session.execute(query)]
 
 
-async def gather(
-    session: AsyncSession, vault: Vault, rendering: Rendering, device: Device, token: str
-) -> Phone:
-    """The device as one value, its URL with this token. Raises `RenderError` when something is missing."""
-    account = await accounts.get(session, device.account_id)
-    place = await locations.get(session, account.id, device.location_id) if device.location_id else None
-    template = (
-        (await library.get(session, account.id, device.button_template_id)).buttons
-        if device.button_template_id
-        else ()
-    )
-    held = await extensions.with_passwords(session, vault, account.id, device.lines)
-    vendor = rendering.vendors[device.vendor]
-    model = vendor.models.get(device.model)
-    if model is None:
-        raise RenderError(f"{device.model} is not among the models of {vendor.title}")
-    options = resolve(rendering.platform, account.options, device.options)
-    if lack := _lack(options):
-        raise RenderError(lack)
-    zone = options.timezone or (place and place.form.timezone) or account.general.timezone
-    return vendor.phone(
-        mac=device.mac,
-        model=model,
-        expansion=device.expansion,
-        lines=[
-            Line(index, e.number, e.display_name, e.sip_username, password, e.voicemail_enabled)
-            for index, (e, password) in enumerate(held, start=1)
-        ],
-        template=template,
-        overrides=device.button_overrides,
-        extension_length=account.telephony.extension_length,
-        options=options,
-        zone=zone,
-        today=rendering.today,
-        admin_password=await accounts.admin_password(session, vault, account.id),
-        url=provisioning_url(rendering.base_url, token),
-        contacts=await _contacts(session, vendor, device),
-    )
-
-
 async def check_account_options(
     session: AsyncSession, rendering: Rendering, account_id: str, options: Options
 ) -> None:
     """Raises `Invalid` when a device of the account could not be rendered with these options above it."""
-    if not _lack(resolve(rendering.platform, options)):
+    if not lack(resolve(rendering.platform, options)):
         return
     rows = await session.execute(sa.select(Row.mac, Row.options).where(Row.account_id == account_id))
     for mac, own in rows:
-        if lack := _lack(resolve(rendering.platform, options, Options.model_validate(own))):
-            raise invalid("", f"device {mac}: {lack}")
+        if why := lack(resolve(rendering.platform, options, Options.model_validate(own))):
+            raise invalid("", f"device {mac}: {why}")
 
 
-def _lack(options: Options) -> str | None:
+def lack(options: Options) -> str | None:
     """What is missing for any phone to work with these options."""
     if options.sip_server is None:
         return "the phone option sip_server is set neither for the phone nor above it"
     if options.transport_trust == "custom" and options.transport_ca is None:
         return "the phone option transport_trust is custom, and transport_ca is not set"
     return None
-
-
-async def gather_site(session: AsyncSession, rendering: Rendering, account_id: str, url: str) -> Site:
-    """What all phones of the account share."""
-    account = await accounts.get(session, account_id)
-    return Site(url, resolve(rendering.platform, account.options))
-
-
-async def files(
-    session: AsyncSession, rendering: Rendering, device: Device, phone: Phone
-) -> Mapping[str, bytes]:
-    """Every file that the phone may be served now, by name."""
-    vendor = rendering.vendors[device.vendor]
-    site = await gather_site(session, rendering, device.account_id, phone.url)
-    return {name: vendor.render(file, phone if own else site) for name, file, own in vendor.file_names(phone)}
-
-
-async def try_out(session: AsyncSession, vault: Vault, rendering: Rendering, device: Device) -> Phone:
-    """Renders every file of the device once, so that the phone is not the first to meet a fault."""
-    phone = await gather(session, vault, rendering, device, MASK)
-    await files(session, rendering, device, phone)
-    return phone
-
-
-def masked(phone: Phone, base_url: str) -> Phone:
-    """The phone without its secrets, for people who look at its files."""
-    return replace(
-        phone,
-        lines=tuple(replace(line, sip_password=MASK) for line in phone.lines),
-        admin_password=MASK,
-        url=provisioning_url(base_url, MASK),
-    )
 
 
 def provisioning_url(base_url: str, token: str) -> str:
@@ -278,8 +204,8 @@ def provisioning_url(base_url: str, token: str) -> str:
 def check_form(rendering: Rendering, account: Options, form: DeviceForm) -> None:
     """Raises `Invalid` for what can be told without the database: vendor, model, options."""
     _check_model(_vendor(rendering.vendors, form), form)
-    if lack := _lack(resolve(rendering.platform, account, form.options)):
-        raise invalid("options", lack)
+    if why := lack(resolve(rendering.platform, account, form.options)):
+        raise invalid("options", why)
 
 
 def write_columns(row: Row, vendors: Vendors, form: DeviceForm) -> None:
@@ -357,13 +283,6 @@ async def _check_references(session: AsyncSession, row: Row, form: DeviceForm) -
         raise Invalid(faults)
 
 
-async def _contacts(session: AsyncSession, vendor: Vendor, device: Device) -> Sequence[Mapping[str, str]]:
-    for suffix, file in vendor.files.items():
-        if file.element and (content := await uploads.read(session, device.id, suffix)):
-            return absorbed(file.element, content)
-    return ()
-
-
 async def _row(session: AsyncSession, account_id: str, device_id: str) -> Row:
     row = await session.get(Row, device_id)
     if row is None or row.account_id != account_id:
@@ -375,10 +294,11 @@ async def _device(session: AsyncSession, row: Row) -> Device:
     lines = await session.scalars(
         sa.select(LineRow.extension_id).where(LineRow.device_id == row.id).order_by(LineRow.index)
     )
-    return _from_row(row, lines)
+    return restore(row, lines)
 
 
-def _from_row(row: Row, lines: Iterable[str]) -> Device:
+def restore(row: Any, lines: Iterable[str]) -> Device:
+    """The device of what its table holds."""
     return Device(
         row.id,
         row.account_id,

@@ -5,12 +5,15 @@ The same through SQLAlchemy costs ten times as much. What goes wrong is an `OSEr
 
 import asyncio
 import contextlib
+import functools
 import itertools
 import re
 import sqlite3
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final, Protocol, TypeVar
+
+from sqlalchemy.ext.asyncio import AsyncSession
 
 T = TypeVar("T")
 _SECONDS: Final = 10  # that the database has for an answer
@@ -26,6 +29,9 @@ class Busy(OSError):
 class Direct(Protocol):
     async def find(self, select: str, keys: Sequence[bytes]) -> Sequence[Any]:
         """The rows of a SELECT that ends in the column of which `keys` are wanted."""
+
+    async def select(self, statement: str, values: Sequence[Any]) -> Sequence[Any]:
+        """The rows of a SELECT with `?` for its values."""
 
     def version(self) -> int | None:
         """Another number after each commit of anybody else; None where that cannot be told at once."""
@@ -70,10 +76,12 @@ class Sqlite:
         return self._connection
 
     async def find(self, select: str, keys: Sequence[bytes]) -> Sequence[Any]:
+        return await self.select(f"{select} IN ({', '.join('?' * len(keys))})", keys)
+
+    async def select(self, statement: str, values: Sequence[Any]) -> Sequence[Any]:
         try:
             # A cursor left open would hold on to its snapshot: fetchall closes it.
-            found = self._open().execute(f"{select} IN ({', '.join('?' * len(keys))})", keys)
-            return found.fetchall()
+            return self._open().execute(statement, values).fetchall()
         except sqlite3.Error as error:
             raise OSError(type(error).__name__) from None
 
@@ -134,10 +142,11 @@ sqlite3.register_adapter(datetime, _text)
 
 
 class Postgresql:
-    """Two connections, so that no look waits for a write."""
+    """A connection for each use, so that no look waits for a write."""
 
     def __init__(self, url: str) -> None:
         self._url = url
+        self._selecting = asyncio.Lock()  # a connection does one thing at a time
         self._connections: dict[str, Any] = {}
 
     async def _open(self, use: str) -> Any:
@@ -155,6 +164,14 @@ class Postgresql:
             return found
 
         return await self._do("find", look)
+
+    async def select(self, statement: str, values: Sequence[Any]) -> Sequence[Any]:
+        async def look(connection: Any) -> Sequence[Any]:
+            found: Sequence[Any] = await connection.fetch(_numbered(statement), *values)
+            return found
+
+        async with self._selecting:
+            return await self._do("select", look)
 
     def version(self) -> None:
         return None
@@ -188,6 +205,15 @@ class Postgresql:
             await connection.close()
 
 
+@functools.cache
 def _numbered(statement: str) -> str:
     numbers = itertools.count(1)
     return re.sub(r"\?", lambda _: f"${next(numbers)}", statement)
+
+
+async def select(session: AsyncSession, statement: str, values: Sequence[Any]) -> Sequence[Any]:
+    """As `Direct.select`, in the snapshot of a session."""
+    connection = await session.connection()
+    if connection.dialect.name == "postgresql":
+        statement = _numbered(statement)
+    return (await connection.exec_driver_sql(statement, tuple(values))).fetchall()

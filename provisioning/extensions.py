@@ -151,7 +151,11 @@ async def with_passwords(
     """The extensions of these ids, in their order, each with its SIP password."""
     found = await session.scalars(sa.select(Row).where(Row.account_id == account_id, Row.id.in_(ids)))
     rows = {row.id: row for row in found}
-    return [(_extension(rows[i]), vault.open(rows[i].sip_password, *_where(rows[i]))) for i in ids]
+    return [(_extension(rows[i]), open_password(vault, account_id, i, rows[i].sip_password)) for i in ids]
+
+
+def open_password(vault: Vault, account_id: str, extension_id: str, sealed: bytes) -> str:
+    return vault.open(sealed, *_where(account_id, extension_id))
 
 
 def ha1(sip_username: str, realm: str, password: str) -> str:
@@ -204,11 +208,11 @@ def _make_password() -> str:
 
 
 def _seal(vault: Vault, row: Row, password: str) -> bytes:
-    return vault.seal(password, *_where(row))
+    return vault.seal(password, *_where(row.account_id, row.id))
 
 
-def _where(row: Row) -> tuple[str, ...]:
-    return "extensions", "sip_password", row.account_id, row.id
+def _where(account_id: str, extension_id: str) -> tuple[str, ...]:
+    return "extensions", "sip_password", account_id, extension_id
 
 
 def _extension(row: Row) -> Extension:

@@ -16,6 +16,7 @@ from provisioning import (
     api_keys,
     devices,
     extensions,
+    gathering,
     locations,
     numbers,
     users,
@@ -261,7 +262,7 @@ async def _try_all(
 
 
 async def _try(session: AsyncSession, vault: Vault, rendering: Rendering, device: Device) -> list[str]:
-    phone = await devices.try_out(session, vault, rendering, device)
+    phone = await gathering.try_out(session, vault, rendering, device)
     for key in phone.refused:
         # A slot that the model lacks is a slip of the file; a type that it lacks is only reported.
         if why := phone.face.misfit((key.module, key.position)):

@@ -10,6 +10,7 @@ from provisioning.config import Config
 from provisioning.db import Database, now
 from provisioning.devices import Rendering, Vendors
 from provisioning.direct import Direct
+from provisioning.dossiers import Dossiers
 from provisioning.kept_files import KeptFiles
 from provisioning.phones.options import Options
 from provisioning.sender import Sender
@@ -23,6 +24,7 @@ BOOT_LOG: Final = web.AppKey("boot_log", BootLog)
 DIRECT: Final = web.AppKey[Direct]("direct")
 STANDINGS: Final = web.AppKey("standings", Standings)
 KEPT_FILES: Final = web.AppKey("kept_files", KeptFiles)
+DOSSIERS: Final = web.AppKey("dossiers", Dossiers)
 SENDER: Final = web.AppKey("sender", Sender)
 VENDORS: Final = web.AppKey[Vendors]("vendors")
 PLATFORM: Final = web.AppKey("platform", Options)

@@ -6,7 +6,7 @@ from datetime import date
 from pathlib import Path
 from typing import Final
 
-from provisioning import devices
+from provisioning import devices, gathering
 from provisioning.db import Database
 from provisioning.devices import Rendering
 from provisioning.load import load
@@ -41,8 +41,8 @@ async def sample_files() -> Mapping[Path, bytes]:
                 text = account_file().read_text("utf-8")
                 loaded = await load(session, vault, rendering, text, token=TOKEN)
                 for device in await devices.list_all(session, loaded.account_id):
-                    phone = await devices.gather(session, vault, rendering, device, TOKEN)
-                    made = await devices.files(session, rendering, device, phone)
+                    phone = await gathering.gather(session, vault, rendering, device, TOKEN)
+                    made = await gathering.files(session, rendering, device, phone)
                     files |= {Path(device.mac) / name: content for name, content in made.items()}
         finally:
             await database.close()

@@ -6,7 +6,7 @@ what it found is kept only for as long as the database says that nobody has writ
 
 import asyncio
 import functools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple
@@ -68,14 +68,13 @@ class Standings:
         if not self._is_fresh:
             version = self._direct.version()
             if version is None:
-                return _standing(await self._row(digest))
+                row = await self._row(digest)
+                return standing(row) if row else None
             self._refresh(version)
-        standing = self._known.get(digest)
-        if standing is None:
-            standing = _standing(next(iter(await self._direct.find(_SELECT, (digest,))), None))
-            if standing is not None:  # of what is made up there is no end
-                self._known[digest] = standing
-        return standing
+        if digest not in self._known:
+            # Of what is made up there is no end: it is not kept.
+            self._known |= {row[0]: standing(row) for row in await self._direct.find(_SELECT, (digest,))}
+        return self._known.get(digest)
 
     def _refresh(self, version: int) -> None:
         """A version costs less than a look, and says whether anybody has written since the last one."""
@@ -108,8 +107,9 @@ class Standings:
             look.done.set()
 
 
-def _standing(row: Any) -> Standing | None:
-    return Standing(row[1], row[2], row[3], _time(row[4]), row[5]) if row else None
+def standing(row: Sequence[Any]) -> Standing:
+    """That of a row of the columns of `_SELECT`."""
+    return Standing(row[1], row[2], row[3], _time(row[4]), row[5])
 
 
 def _time(value: datetime | str | None) -> datetime | None:

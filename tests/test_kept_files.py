@@ -6,7 +6,7 @@ import pytest
 
 import tokens
 from button_templates.library import TemplateForm
-from provisioning import devices
+from provisioning import devices, gathering
 from provisioning.accounts import General, Telephony
 from provisioning.devices import DeviceForm
 from provisioning.extensions import ExtensionForm
@@ -107,8 +107,8 @@ async def served(account: Account) -> dict[str, bytes]:
         for device in await devices.list_all(session, account.id):
             if device.model not in PHONES:
                 continue
-            phone = await devices.gather(session, house.vault, house.rendering, device, token.text)
-            found |= await devices.files(session, house.rendering, device, phone)
+            phone = await gathering.gather(session, house.vault, house.rendering, device, token.text)
+            found |= await gathering.files(session, house.rendering, device, phone)
     url = devices.provisioning_url(house.url, token.text)
     for name, content in found.items():
         async with house.http.get(url + name) as answer:
@@ -188,13 +188,13 @@ async def test_a_file_is_made_once_and_then_served_from_memory(
 ) -> None:
     await served(account)
     made: list[object] = []
-    gather = devices.gather
+    assemble = gathering.assemble
 
     def counted(*inputs: Any) -> Any:
         made.append(1)
-        return gather(*inputs)
+        return assemble(*inputs)
 
-    monkeypatch.setattr(devices, "gather", counted)
+    monkeypatch.setattr(gathering, "assemble", counted)
     async with account.house.http.get(f"{account.url}805ec0102001.cfg") as answer:
         assert answer.status == 200
     assert made == []

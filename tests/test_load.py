@@ -6,7 +6,7 @@ import pytest
 import sqlalchemy as sa
 
 import tokens
-from provisioning import accounts, activity, clips, devices, extensions, locations, numbers
+from provisioning import accounts, activity, clips, devices, extensions, gathering, locations, numbers
 from provisioning.clips import ClipForm
 from provisioning.errors import Invalid
 from tests.conftest import House
@@ -274,8 +274,8 @@ async def files(house: House, account_id: str) -> dict[str, bytes]:
         token = await tokens.current(session, house.vault, account_id)
         assert token
         for device in await devices.list_all(session, account_id):
-            phone = await devices.gather(session, house.vault, house.rendering, device, token.text)
-            made |= await devices.files(session, house.rendering, device, phone)
+            phone = await gathering.gather(session, house.vault, house.rendering, device, token.text)
+            made |= await gathering.files(session, house.rendering, device, phone)
     return made
 
 

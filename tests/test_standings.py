@@ -139,6 +139,9 @@ class Counting:
         await Counting.go.wait()
         return []
 
+    async def select(self, statement: str, values: Sequence[Any]) -> Sequence[Any]:
+        raise AssertionError
+
     def version(self) -> int | None:
         return None
 

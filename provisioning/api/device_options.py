@@ -1,6 +1,6 @@
 """The phone options of one device, one by one: what is null is inherited from the account."""
 
-from provisioning import devices
+from provisioning import devices, gathering
 from provisioning.api.account import DeviceOptionsAnswer
 from provisioning.api.operation import READER, TECHNICIAN, Call, merged, operation
 from provisioning.fields import check
@@ -38,7 +38,7 @@ async def update(call: Call, body: Options) -> DeviceOptionsAnswer:
     options = check(Options, merged(device.options, body))
     form = device.form().model_copy(update={"options": options})
     changed = await devices.update(call.session, call.rendering.vendors, call.account_id, call.id, form)
-    await devices.try_out(call.session, call.vault, call.rendering, changed)
+    await gathering.try_out(call.session, call.vault, call.rendering, changed)
     after = await read(call)
     call.changed(before, after)
     return after

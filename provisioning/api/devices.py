@@ -8,7 +8,16 @@ from pydantic import AfterValidator, ConfigDict, Field
 
 import tokens
 from button_templates.layout import Button
-from provisioning import boot_log, caller_id, device_csv, device_search, devices, extensions, sightings
+from provisioning import (
+    boot_log,
+    caller_id,
+    device_csv,
+    device_search,
+    devices,
+    extensions,
+    gathering,
+    sightings,
+)
 from provisioning.api.operation import (
     READER,
     TECHNICIAN,
@@ -203,7 +212,7 @@ async def create(call: Call, body: DeviceForm) -> DeviceAnswer:
     """A new device; its vendor is told from the MAC address when absent, lines are ids or numbers."""
     form = check(DeviceForm, dict(await _with_ids(call, body)))
     made = await devices.add(call.session, call.rendering.vendors, call.account_id, form)
-    await devices.try_out(call.session, call.vault, call.rendering, made)
+    await gathering.try_out(call.session, call.vault, call.rendering, made)
     return call.created(await _one(call, made))
 
 
@@ -256,7 +265,7 @@ async def update(call: Call, body: Input) -> DeviceAnswer:
     current = await devices.get(call.session, call.account_id, call.id)
     form = check(DeviceForm, merged(current.form(), await _with_ids(call, body)))
     device = await devices.update(call.session, call.rendering.vendors, call.account_id, call.id, form)
-    await devices.try_out(call.session, call.vault, call.rendering, device)
+    await gathering.try_out(call.session, call.vault, call.rendering, device)
     after = await _one(call, device)
     call.changed(before, after)
     return after
@@ -280,7 +289,7 @@ async def delete(call: Call) -> None:
 async def buttons(call: Call) -> ButtonsAnswer:
     """The keys in force, and for each that the phone cannot hold the reason."""
     device = await devices.get(call.session, call.account_id, call.id)
-    phone = await devices.gather(call.session, call.vault, call.rendering, device, "-")
+    phone = await gathering.gather(call.session, call.vault, call.rendering, device, "-")
     keys = sorted(
         [*(key for key in phone.slots if key.source), *phone.refused], key=lambda k: (k.module, k.position)
     )
@@ -337,11 +346,11 @@ async def _files(call: Call, reveal: bool) -> list[FileAnswer]:
     if reveal:
         call.reveal("device.reveal")
     current = await tokens.current(call.session, call.vault, call.account_id)
-    phone = await devices.gather(
+    phone = await gathering.gather(
         call.session, call.vault, call.rendering, device, current.text if current else devices.MASK
     )
-    shown = phone if reveal else devices.masked(phone, call.rendering.base_url)
-    made = await devices.files(call.session, call.rendering, device, shown)
+    shown = phone if reveal else gathering.masked(phone, call.rendering.base_url)
+    made = await gathering.files(call.session, call.rendering, device, shown)
     vendor = call.rendering.vendors[device.vendor]
     types = {name: file.content_type for name, file, _ in vendor.file_names(phone)}
     return [

@@ -1,0 +1,149 @@
+"""Gathering: all that a phone is to know when it boots, as one value, and the files that follow from it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from button_templates import library
+from button_templates.layout import Button
+from provisioning import accounts, extensions, locations, uploads
+from provisioning.accounts import Account
+from provisioning.devices import MASK, Device, Rendering, lack, provisioning_url
+from provisioning.errors import RenderError
+from provisioning.extensions import Extension
+from provisioning.phones.options import resolve
+from provisioning.phones.phone import Line, Phone, Site
+from provisioning.phones.vendor import Vendor, absorbed
+from provisioning.vault import Vault
+
+
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """What phones of an account have in common. Zones by the id of a location and buttons by the id of a
+    template are there for the phones that were gathered with it."""
+
+    account: Account
+    admin_password: str = field(repr=False)
+    zones: dict[str, str | None] = field(default_factory=dict)
+    templates: dict[str, Sequence[Button]] = field(default_factory=dict)
+
+    def suffices(self, device: Device | None) -> bool:
+        """Whether the device can be gathered with it."""
+        if device is None:
+            return True
+        has_zone = device.location_id is None or device.location_id in self.zones
+        return has_zone and (device.button_template_id is None or device.button_template_id in self.templates)
+
+
+async def gather(
+    session: AsyncSession, vault: Vault, rendering: Rendering, device: Device, token: str
+) -> Phone:
+    """The device as one value, its URL with this token. Raises `RenderError` when something is missing."""
+    shared = await share(session, vault, device.account_id)
+    await add_to(session, shared, device)
+    held = await extensions.with_passwords(session, vault, device.account_id, device.lines)
+    written = await _written(session, rendering.vendors[device.vendor], device)
+    return assemble(rendering, shared, device, held, written, token)
+
+
+async def share(session: AsyncSession, vault: Vault, account_id: str) -> Shared:
+    account = await accounts.get(session, account_id)
+    return Shared(account, await accounts.admin_password(session, vault, account_id))
+
+
+async def add_to(session: AsyncSession, shared: Shared, device: Device) -> None:
+    """Adds what this device needs."""
+    if device.location_id:
+        place = await locations.get(session, device.account_id, device.location_id)
+        shared.zones[device.location_id] = place.form.timezone
+    if device.button_template_id:
+        template = await library.get(session, device.account_id, device.button_template_id)
+        shared.templates[device.button_template_id] = template.buttons
+
+
+def assemble(
+    rendering: Rendering,
+    shared: Shared,
+    device: Device,
+    held: Sequence[tuple[Extension, str]],
+    written: Mapping[str, bytes],
+    token: str,
+) -> Phone:
+    """`held` are the lines' extensions with their SIP passwords, `written` the phone's uploads by suffix."""
+    vendor = rendering.vendors[device.vendor]
+    model = vendor.models.get(device.model)
+    if model is None:
+        raise RenderError(f"{device.model} is not among the models of {vendor.title}")
+    account = shared.account
+    options = resolve(rendering.platform, account.options, device.options)
+    if why := lack(options):
+        raise RenderError(why)
+    zone = device.location_id and shared.zones[device.location_id]
+    return vendor.phone(
+        mac=device.mac,
+        model=model,
+        expansion=device.expansion,
+        lines=[
+            Line(index, e.number, e.display_name, e.sip_username, password, e.voicemail_enabled)
+            for index, (e, password) in enumerate(held, start=1)
+        ],
+        template=shared.templates[device.button_template_id] if device.button_template_id else (),
+        overrides=device.button_overrides,
+        extension_length=account.telephony.extension_length,
+        options=options,
+        zone=options.timezone or zone or account.general.timezone,
+        today=rendering.today,
+        admin_password=shared.admin_password,
+        url=provisioning_url(rendering.base_url, token),
+        contacts=_contacts(vendor, written),
+    )
+
+
+def site(rendering: Rendering, account: Account, token: str) -> Site:
+    """What all phones of the account find under its URL."""
+    url = provisioning_url(rendering.base_url, token)
+    return Site(url, resolve(rendering.platform, account.options))
+
+
+async def files(
+    session: AsyncSession, rendering: Rendering, device: Device, phone: Phone
+) -> Mapping[str, bytes]:
+    """Every file that the phone may be served now, by name."""
+    vendor = rendering.vendors[device.vendor]
+    account = await accounts.get(session, device.account_id)
+    site = Site(phone.url, resolve(rendering.platform, account.options))
+    return {name: vendor.render(file, phone if own else site) for name, file, own in vendor.file_names(phone)}
+
+
+async def try_out(session: AsyncSession, vault: Vault, rendering: Rendering, device: Device) -> Phone:
+    """Renders every file of the device once, so that the phone is not the first to meet a fault."""
+    phone = await gather(session, vault, rendering, device, MASK)
+    await files(session, rendering, device, phone)
+    return phone
+
+
+def masked(phone: Phone, base_url: str) -> Phone:
+    """The phone without its secrets, for people who look at its files."""
+    return replace(
+        phone,
+        lines=tuple(replace(line, sip_password=MASK) for line in phone.lines),
+        admin_password=MASK,
+        url=provisioning_url(base_url, MASK),
+    )
+
+
+async def _written(session: AsyncSession, vendor: Vendor, device: Device) -> Mapping[str, bytes]:
+    found = {
+        suffix: await uploads.read(session, device.id, suffix)
+        for suffix, file in vendor.files.items()
+        if file.element
+    }
+    return {suffix: content for suffix, content in found.items() if content}
+
+
+def _contacts(vendor: Vendor, written: Mapping[str, bytes]) -> Sequence[Mapping[str, str]]:
+    for suffix, file in vendor.files.items():
+        if file.element and (content := written.get(suffix)):
+            return absorbed(file.element, content)
+    return ()
