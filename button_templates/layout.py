@@ -1,5 +1,6 @@
 """Buttons in their places: which kinds there are, and which of them one phone can hold."""
 
+import functools
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -258,9 +259,14 @@ def fit(
 def fill(face: Face, keys: Iterable[Key], *, modules: int) -> tuple[Key, ...]:
     """A key for every slot of the phone and its first `modules` modules: free slots are of type `none`."""
     held = {(key.module, key.position): key for key in keys if key.supported}
-    return tuple(
-        held.get(slot) or Key(*slot, face.number(slot), "none", "", {}, None) for slot in face.slots(modules)
-    )
+    free = _free(face.keys, face.module_keys, face.reserved, modules)
+    return tuple(held.get((key.module, key.position), key) for key in free)
+
+
+@functools.lru_cache(512)
+def _free(keys: int, module_keys: int, reserved: frozenset[int], modules: int) -> tuple[Key, ...]:
+    face = Face("", keys, module_keys=module_keys, reserved=reserved)
+    return tuple(Key(*slot, face.number(slot), "none", "", {}, None) for slot in face.slots(modules))
 
 
 def _unsuitable(
