@@ -81,6 +81,7 @@ def running(url: str, folder: Path, options: argparse.Namespace) -> Iterator[Ser
     arguments = (there, url, folder, options)
     process = multiprocessing.get_context("spawn").Process(target=serve, args=arguments, daemon=True)
     process.start()
+    there.close()  # or nobody would notice that the process has died
     ours, bare, token, macs = here.recv()
     assert process.pid
     yield Server(process.pid, ours, bare, token, macs)
@@ -101,12 +102,13 @@ async def _serve(pipe: Connection, url: str, folder: Path, options: argparse.Nam
     app = make_app(Config(database_url=url, key_file=folder / "keys.json"))
     await app[DATABASE].migrate()
     macs = [f"249ad8{number:06x}" for number in range(options.phones)]
-    rows = "".join(f"{mac},{MODEL},4201,Reception\n" for mac in macs)
     async with app[DATABASE].write() as session:
         loaded = await load(session, app[VAULT], rendering(app), account_file().read_text("utf-8"))
-    async with app[DATABASE].write() as session:
-        text = "mac,model,lines,button_template\n" + rows
-        await device_csv.import_(session, rendering(app), loaded.account_id, text)
+    for start in range(0, len(macs), device_csv.MOST):
+        rows = [f"{mac},{MODEL},4201,Reception\n" for mac in macs[start : start + device_csv.MOST]]
+        text = "mac,model,lines,button_template\n" + "".join(rows)
+        async with app[DATABASE].write() as session:
+            await device_csv.import_(session, rendering(app), loaded.account_id, text)
     token = str(loaded.provisioning_url).split("/")[-2]
     async with app[DATABASE].read() as session:
         device = await devices.find(session, loaded.account_id, macs[0])
