@@ -38,11 +38,15 @@ async def rotate(house: House, stock: Stock) -> str:
 
 async def raw(house: House, target: str, method: str = "GET", headers: str = "", body: bytes = b"") -> bytes:
     """The answer's bytes as they come over the wire, the date taken out."""
+    head = f"{method} {target} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{headers}\r\n"
+    return await said(house, head.encode() + body)
+
+
+async def said(house: House, request: bytes) -> bytes:
+    """All that the server says to these bytes until it closes the connection, dates taken out."""
     port = int(house.url.rpartition(":")[2])
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    writer.write(
-        f"{method} {target} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{headers}\r\n".encode() + body
-    )
+    writer.write(request)
     answer = await reader.read()
     writer.close()
     await writer.wait_closed()
@@ -142,6 +146,22 @@ async def test_a_conditional_or_partial_request_gets_the_whole_file(house: House
 async def test_the_files_hold_the_url_in_use_byte_for_byte(house: House, url: str) -> None:
     assert url.encode() in await (await house.http.get(f"{url}{YEALINK}.cfg")).read()
     assert f'"{url}"'.encode() in await (await house.http.get(f"{url}{POLYCOM}-account.cfg")).read()
+
+
+async def test_old_http_is_answered_as_it_asks(house: House, url: str) -> None:
+    """HTTP/1.0 closes unless it asks to stay, 1.1 stays unless it asks to close; a HEAD has no body."""
+    path = url.removeprefix(house.url)
+    headers = b"Content-Type: text/plain; charset=utf-8\r\nCache-Control: no-store\r\nContent-Length: 71\r\n"
+    body = b"".join((await raw(house, f"{path}{YEALINK}.boot")).partition(b"\r\n\r\n")[2:])
+    assert await said(house, f"GET {path}{YEALINK}.boot HTTP/1.0\r\n\r\n".encode()) == (
+        b"HTTP/1.0 200 OK\r\n" + headers + b"\r\n" + body
+    )
+    kept = f"HEAD {path}{YEALINK}.boot HTTP/1.0\r\nConnection: keep-alive\r\n\r\n"
+    last = f"GET {path}{YEALINK}.boot HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+    assert await said(house, (kept + last).encode()) == (
+        b"HTTP/1.0 200 OK\r\n" + headers + b"Connection: keep-alive\r\n\r\n"
+        b"HTTP/1.1 200 OK\r\n" + headers + b"Connection: close\r\n\r\n" + body
+    )
 
 
 async def test_every_refusal_is_the_same_to_the_byte(house: House, sample: str, stock: Stock) -> None:

@@ -1,5 +1,6 @@
 """Files that are served from memory are what would be made anew, whatever was changed before."""
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -202,6 +203,29 @@ async def test_a_file_is_made_once_and_then_served_from_memory(
     async with account.house.http.get(f"{account.url}805ec0102001.cfg") as answer:
         assert answer.status == 200
     assert made == [1]
+
+
+async def test_what_phones_share_is_read_once_for_all_that_come_at_the_same_time(
+    account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a rotation every phone comes for files that were never made."""
+    read: list[object] = []
+    share = gathering.share
+
+    async def counted(*inputs: Any) -> Any:
+        read.append(1)
+        return await share(*inputs)
+
+    monkeypatch.setattr(gathering, "share", counted)
+    house, admin = account.house, account.admin
+    for revision in (1, 2):
+        await admin.patch("/account/device-options", {"ring_type": revision})
+        files = [f"{mac}{end}" for mac in ("805ec0102001", "001565102002") for end in (".boot", ".cfg")]
+        files += ["64167f102005-account.cfg", "64167f102005.cfg", "64167f102005-directory.xml"]
+        statuses = await asyncio.gather(*(house.http.get(account.url + name) for name in files * 3))
+        assert {answer.status for answer in statuses} == {200}
+        assert len(read) == revision
+    await served(account)
 
 
 def test_memory_is_bounded_and_the_longest_unused_goes_first() -> None:

@@ -1,10 +1,12 @@
 """Locations, extensions, button templates, devices, users and API keys over the API."""
 
 import re
+from datetime import UTC, datetime
 from typing import Final
 
 import pytest
 
+from provisioning import boot_log
 from tests.api.conftest import Account
 
 OFFICE = {"name": "Boston", "timezone": "America/New_York", "callback_number": "+16175550100"}
@@ -195,6 +197,35 @@ class TestButtonTemplates:
 
 
 class TestDevices:
+    async def test_its_boots_are_listed_by_time_whatever_server_wrote_them_first(
+        self, account: Account
+    ) -> None:
+        (device, *_) = (await account.viewer.get("/devices")).json["data"]
+        async with account.house.database.write() as session:
+            for minute in (4, 0, 2, 1, 3, 3):
+                session.add(
+                    boot_log.Row(
+                        time=datetime(2026, 11, 24, 9, minute, tzinfo=UTC),
+                        account_id=account.id,
+                        mac=device["mac"],
+                        method="GET",
+                        file=f"at-{minute}",
+                        status=404,
+                        verdict="file_unknown",
+                        reason="",
+                        ip="192.0.2.1",
+                        user_agent="",
+                        bytes=0,
+                    )
+                )
+        listed, path = [], f"/devices/{device['id']}/boots?limit=2"
+        cursor = ""
+        while cursor is not None:
+            page = (await account.viewer.get(path + (cursor and f"&cursor={cursor}"))).json
+            listed += [row["file"] for row in page["data"]]
+            cursor = page["next_cursor"]
+        assert listed == ["at-4", "at-3", "at-3", "at-2", "at-1", "at-0"]
+
     async def test_a_device_is_made_boots_and_is_removed(self, account: Account) -> None:
         (line, *_) = (await account.admin.get("/extensions")).json["data"]
         made = await account.technician.post(
