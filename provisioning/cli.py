@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import gc
 import json
 import logging
 import os
@@ -164,6 +165,7 @@ def _serve(environment: Config, options: argparse.Namespace) -> int:
 def _run_server(environment: Config, ready: Callable[[], object] | None = None, **where: Any) -> None:
     app = make_app(environment)
     context = serve_tls(app, environment)
+    app.on_startup.append(_settled)
     if ready:
         supervisor = os.getppid()
 
@@ -183,6 +185,12 @@ def _run_server(environment: Config, ready: Callable[[], object] | None = None, 
         print=None,
         **where,
     )
+
+
+async def _settled(_app: web.Application) -> None:
+    """What is there when serving begins stays: the collector, for which every phone waits, leaves it out."""
+    gc.collect()
+    gc.freeze()
 
 
 async def _end_without(supervisor: int) -> None:

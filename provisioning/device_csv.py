@@ -1,9 +1,10 @@
 """Devices as a CSV file: what a spreadsheet can hold of them, thousands of rows in one go."""
 
+import contextlib
 import csv
 import io
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import sqlalchemy as sa
@@ -29,7 +30,9 @@ COLUMNS: Final = (
     "outbound_number",
 )
 MOST: Final = 5_000  # rows of one file
+_SLICE: Final = 50  # rows; thousands at once would hold up all else
 Progress = Callable[[int, int], None]
+_Line = tuple[int, Mapping[str, str]]  # a row with the number of its line
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +47,9 @@ async def export(session: AsyncSession, account_id: str) -> str:
     text = io.StringIO()
     writer = csv.DictWriter(text, COLUMNS, lineterminator="\r\n")
     writer.writeheader()
-    for device in await devices.list_all(session, account_id):
+    places, templates = _by_id(names.locations), _by_id(names.templates)
+    lines, outbound = _by_id(names.extensions), _by_id(names.numbers)
+    async for device in devices.each(session, account_id):
         writer.writerow(
             {
                 "mac": device.mac,
@@ -52,10 +57,10 @@ async def export(session: AsyncSession, account_id: str) -> str:
                 "model": device.model,
                 "expansion": device.expansion,
                 "name": device.name,
-                "location": names.location(device.location_id),
-                "lines": " ".join(names.number(extension) for extension in device.lines),
-                "button_template": names.template(device.button_template_id),
-                "outbound_number": names.outbound(device.outbound_number_id),
+                "location": places.get(device.location_id, ""),
+                "lines": " ".join(lines[extension] for extension in device.lines),
+                "button_template": templates.get(device.button_template_id, ""),
+                "outbound_number": outbound.get(device.outbound_number_id, ""),
             }
         )
     return text.getvalue()
@@ -72,38 +77,91 @@ async def import_(
     """Makes the devices of the file, or updates those whose MAC address is there; all rows or none.
 
     A column that the file lacks leaves what it is about as it was. Raises `Invalid` with the line and
-    the column of each fault.
+    the column of each fault; rows before the first one are written then, so the transaction must not commit.
     """
     rows = list(_rows(text))
-    names = await _Names.of(session, account_id)
-    there = {
-        row.mac: row for row in await session.scalars(sa.select(Row).where(Row.account_id == account_id))
-    }
-    held = await _held_lines(session, account_id)
     options = (await accounts.get(session, account_id)).options
-    checked = _checked(rows, names, there, held, rendering, options)
-    lines: list[dict[str, Any]] = []
-    for done, form in enumerate(checked, start=1):
-        row = there.get(form.mac) or Row(
-            id=new_id("dev"), account_id=account_id, button_overrides=[], options={}, created_at=now()
-        )
-        devices.write_columns(row, rendering.vendors, form)
-        session.add(row)
-        lines += [
-            {"device_id": row.id, "index": index, "extension_id": extension}
-            for index, extension in enumerate(form.lines, start=1)
-        ]
-        progress(done, len(checked))
-    await session.flush()
-    changed = [there[form.mac].id for form in checked if form.mac in there]
-    for start in range(0, len(changed), 500):
-        await session.execute(sa.delete(LineRow).where(LineRow.device_id.in_(changed[start : start + 500])))
-    if lines:
-        await session.execute(sa.insert(LineRow), lines)
-    return Imported(created=len(checked) - len(changed), updated=len(changed))
+    run = _Import(session, rendering, account_id, await _Names.of(session, account_id), options)
+    for start in range(0, len(rows), _SLICE):
+        await run.take(rows[start : start + _SLICE])
+        if not run.faults:
+            progress(min(start + _SLICE, len(rows)), len(rows))
+    if run.faults:
+        raise Invalid(run.faults)
+    return Imported(created=len(run.macs) - run.updated, updated=run.updated)
 
 
-def _rows(text: str) -> Iterator[tuple[int, Mapping[str, str]]]:
+@dataclass(slots=True)
+class _Import:
+    """One file on its way in: which devices it has named so far, and what is wrong with it."""
+
+    session: AsyncSession
+    rendering: Rendering
+    account_id: str
+    names: "_Names"
+    options: Options
+    macs: set[str] = field(default_factory=set)
+    updated: int = 0
+    faults: list[FieldError] = field(default_factory=list)
+
+    async def take(self, rows: Sequence[_Line]) -> None:
+        """Checks the rows, and writes them unless a fault was found by now: then nothing will come of it."""
+        named = sa.select(Row).where(Row.account_id == self.account_id, Row.mac.in_(_macs(rows)))
+        there = {row.mac: row for row in await self.session.scalars(named)}
+        held = await devices.held_lines(self.session, [row.id for row in there.values()])
+        forms = self._checked(rows, there, held)
+        if not self.faults:
+            await self._write(forms, there)
+
+    def _checked(
+        self, rows: Sequence[_Line], there: Mapping[str, Row], held: Mapping[str, list[str]]
+    ) -> list[DeviceForm]:
+        forms = []
+        for line, row in rows:
+            try:
+                form = _form(row, self.names, there, held)
+                if form.mac in self.macs:
+                    raise invalid("mac", "stands on an earlier line already")
+                devices.check_form(self.rendering, self.options, form)
+                self.macs.add(form.mac)
+                forms.append(form)
+            except Invalid as error:
+                self.faults += [FieldError(f"line {line}: {e.field}", e.message) for e in error.errors]
+        return forms
+
+    async def _write(self, forms: Sequence[DeviceForm], there: Mapping[str, Row]) -> None:
+        lines: list[dict[str, Any]] = []
+        for form in forms:
+            row = there.get(form.mac) or Row(
+                id=new_id("dev"),
+                account_id=self.account_id,
+                button_overrides=[],
+                options={},
+                created_at=now(),
+            )
+            devices.write_columns(row, self.rendering.vendors, form)
+            self.session.add(row)
+            lines += [
+                {"device_id": row.id, "index": index, "extension_id": extension}
+                for index, extension in enumerate(form.lines, start=1)
+            ]
+        await self.session.flush()
+        changed = [row.id for row in there.values()]
+        await self.session.execute(sa.delete(LineRow).where(LineRow.device_id.in_(changed)))
+        if lines:
+            await self.session.execute(sa.insert(LineRow), lines)
+        self.updated += len(changed)
+
+
+def _macs(rows: Sequence[_Line]) -> list[str]:
+    found = []
+    for _, row in rows:
+        with contextlib.suppress(Invalid):
+            found.append(check(_Mac, {"mac": row["mac"]}).mac)
+    return found
+
+
+def _rows(text: str) -> Iterator[_Line]:
     """Each row with the number of its line."""
     reader = csv.DictReader(io.StringIO(text.removeprefix("\ufeff"), newline=""), strict=True)
     try:
@@ -119,30 +177,6 @@ def _rows(text: str) -> Iterator[tuple[int, Mapping[str, str]]]:
             yield reader.line_num, row
     except csv.Error as error:
         raise invalid(f"line {reader.line_num}", f"is no CSV: {error}") from None
-
-
-def _checked(
-    rows: Sequence[tuple[int, Mapping[str, str]]],
-    names: "_Names",
-    there: Mapping[str, Row],
-    held: Mapping[str, list[str]],
-    rendering: Rendering,
-    options: Options,
-) -> list[DeviceForm]:
-    faults: list[FieldError] = []
-    forms: dict[str, DeviceForm] = {}
-    for line, row in rows:
-        try:
-            form = _form(row, names, there, held)
-            if form.mac in forms:
-                raise invalid("mac", "stands on an earlier line already")
-            devices.check_form(rendering, options, form)
-            forms[form.mac] = form
-        except Invalid as error:
-            faults += [FieldError(f"line {line}: {e.field}", e.message) for e in error.errors]
-    if faults:
-        raise Invalid(faults)
-    return list(forms.values())
 
 
 def _form(
@@ -203,18 +237,6 @@ class _Names:
         ]
         return cls(*found)
 
-    def location(self, id: str | None) -> str:
-        return next((name for name, known in self.locations.items() if known == id), "")
-
-    def template(self, id: str | None) -> str:
-        return next((name for name, known in self.templates.items() if known == id), "")
-
-    def number(self, id: str) -> str:
-        return next(number for number, known in self.extensions.items() if known == id)
-
-    def outbound(self, id: str | None) -> str:
-        return next((number for number, known in self.numbers.items() if known == id), "")
-
     def location_id(self, name: str) -> str | None:
         return _looked_up(self.locations, name, "location", "there is no location of this name")
 
@@ -237,23 +259,13 @@ class _Names:
         return [self.extensions[number] for number in numbers.split()]
 
 
+def _by_id(ids: Mapping[str, str]) -> Mapping[str | None, str]:
+    return {id: name for name, id in ids.items()}
+
+
 def _looked_up(known: Mapping[str, str], name: str, field: str, otherwise: str) -> str | None:
     if not name.strip():
         return None
     if name.strip() not in known:
         raise invalid(field, otherwise)
     return known[name.strip()]
-
-
-async def _held_lines(session: AsyncSession, account_id: str) -> Mapping[str, list[str]]:
-    """The extensions of each device of the account, in order."""
-    rows = await session.execute(
-        sa.select(LineRow.device_id, LineRow.extension_id)
-        .join(Row, Row.id == LineRow.device_id)
-        .where(Row.account_id == account_id)
-        .order_by(LineRow.device_id, LineRow.index)
-    )
-    held: dict[str, list[str]] = {}
-    for device_id, extension_id in rows:
-        held.setdefault(device_id, []).append(extension_id)
-    return held

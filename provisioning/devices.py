@@ -1,7 +1,7 @@
 """Devices: the phones of an account, and all that one of them is to know when it boots."""
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Annotated, Any, Final
@@ -22,6 +22,7 @@ from provisioning.phones.vendor import Vendor
 
 Vendors = Mapping[str, Vendor]
 MASK: Final = "********"
+_SLICE: Final = 100  # devices
 
 
 class DeviceForm(Input):
@@ -134,11 +135,7 @@ async def page(
     """The devices whose rows meet all conditions."""
     query = sa.select(Row).where(Row.account_id == account_id, *conditions)
     rows, following = await db.page(session, query, limit=limit, cursor=cursor)
-    held = sa.select(LineRow).where(LineRow.device_id.in_([row.id for row in rows]))
-    lines: dict[str, list[str]] = {}
-    for line in await session.scalars(held.order_by(LineRow.device_id, LineRow.index)):
-        lines.setdefault(line.device_id, []).append(line.extension_id)
-    return [restore(row, lines.get(row.id, ())) for row in rows], following
+    return await _with_lines(session, rows), following
 
 
 async def delete(session: AsyncSession, account_id: str, device_id: str) -> None:
@@ -147,9 +144,18 @@ async def delete(session: AsyncSession, account_id: str, device_id: str) -> None
     await session.flush()
 
 
+async def each(session: AsyncSession, account_id: str) -> AsyncIterator[Device]:
+    """Every device of the account, oldest first, read in slices: thousands at once would hold up all else."""
+    query = sa.select(Row).where(Row.account_id == account_id).order_by(Row.id).limit(_SLICE)
+    last = ""
+    while rows := list(await session.scalars(query.where(Row.id > last))):
+        for device in await _with_lines(session, rows):
+            yield device
+        last = rows[-1].id
+
+
 async def list_all(session: AsyncSession, account_id: str) -> list[Device]:
-    rows = await session.scalars(sa.select(Row).where(Row.account_id == account_id).order_by(Row.id))
-    return [await _device(session, row) for row in rows.all()]
+    return [device async for device in each(session, account_id)]
 
 
 async def bound(session: AsyncSession, account_id: str) -> Mapping[str, int]:
@@ -182,8 +188,8 @@ async def check_account_options(
     """Raises `Invalid` when a device of the account could not be rendered with these options above it."""
     if not lack(resolve(rendering.platform, options)):
         return
-    rows = await session.execute(sa.select(Row.mac, Row.options).where(Row.account_id == account_id))
-    for mac, own in rows:
+    query = sa.select(Row.mac, Row.options).where(Row.account_id == account_id)
+    async for mac, own in await session.stream(query.execution_options(yield_per=_SLICE)):
         if why := lack(resolve(rendering.platform, options, Options.model_validate(own))):
             raise invalid("", f"device {mac}: {why}")
 
@@ -295,6 +301,24 @@ async def _device(session: AsyncSession, row: Row) -> Device:
         sa.select(LineRow.extension_id).where(LineRow.device_id == row.id).order_by(LineRow.index)
     )
     return restore(row, lines)
+
+
+async def _with_lines(session: AsyncSession, rows: Sequence[Row]) -> list[Device]:
+    lines = await held_lines(session, [row.id for row in rows])
+    return [restore(row, lines.get(row.id, ())) for row in rows]
+
+
+async def held_lines(session: AsyncSession, ids: Sequence[str]) -> Mapping[str, list[str]]:
+    """The extensions of each of these devices that has any, in order."""
+    query = (
+        sa.select(LineRow.device_id, LineRow.extension_id)
+        .where(LineRow.device_id.in_(ids))
+        .order_by(LineRow.device_id, LineRow.index)
+    )
+    lines: dict[str, list[str]] = {}
+    for device_id, extension_id in await session.execute(query):
+        lines.setdefault(device_id, []).append(extension_id)
+    return lines
 
 
 def restore(row: Any, lines: Iterable[str]) -> Device:

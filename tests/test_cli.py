@@ -1,5 +1,6 @@
 """The command line, as somebody types it."""
 
+import gc
 import json
 import os
 import re
@@ -10,7 +11,9 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from aiohttp import web
 
+from provisioning.cli import _settled
 from provisioning.samples import account_file
 from tests.certificates import self_signed
 from tests.shell import COMMAND, Done, Shell
@@ -211,6 +214,14 @@ def test_serve_ends_at_once_when_it_is_told_to(shell: Shell) -> None:
     with shell.serving() as process:
         process.terminate()
         assert process.wait(timeout=5) == 0
+
+
+async def test_what_is_there_when_serving_begins_is_left_out_by_the_collector() -> None:
+    try:
+        await _settled(web.Application())
+        assert gc.get_freeze_count() > 0
+    finally:
+        gc.unfreeze()
 
 
 def test_nothing_secret_is_printed_by_a_server_that_logs_all_it_can(shell: Shell, sample: str) -> None:
