@@ -31,6 +31,7 @@ COLUMNS: Final = (
 )
 MOST: Final = 5_000  # rows of one file
 _SLICE: Final = 50  # rows; thousands at once would hold up all else
+_NAMES: Final = 500  # read at once
 Progress = Callable[[int, int], None]
 _Line = tuple[int, Mapping[str, str]]  # a row with the number of its line
 
@@ -226,15 +227,15 @@ class _Names:
 
     @classmethod
     async def of(cls, session: AsyncSession, account_id: str) -> "_Names":
-        found = [
-            {name: id for name, id in await session.execute(sa.select(name, id).where(account == account_id))}  # noqa: C416
-            for name, id, account in (
-                (locations.Row.name, locations.Row.id, locations.Row.account_id),
-                (library.Row.name, library.Row.id, library.Row.account_id),
-                (extensions.Row.number, extensions.Row.id, extensions.Row.account_id),
-                (numbers.Row.number, numbers.Row.id, numbers.Row.account_id),
-            )
-        ]
+        found = []
+        for name, id, account in (
+            (locations.Row.name, locations.Row.id, locations.Row.account_id),
+            (library.Row.name, library.Row.id, library.Row.account_id),
+            (extensions.Row.number, extensions.Row.id, extensions.Row.account_id),
+            (numbers.Row.number, numbers.Row.id, numbers.Row.account_id),
+        ):
+            query = sa.select(name, id).where(account == account_id).execution_options(yield_per=_NAMES)
+            found.append({name: id async for name, id in await session.stream(query)})
         return cls(*found)
 
     def location_id(self, name: str) -> str | None:

@@ -22,7 +22,7 @@ from provisioning.phones.vendor import Vendor
 
 Vendors = Mapping[str, Vendor]
 MASK: Final = "********"
-_SLICE: Final = 100  # devices
+_SLICE: Final = 50  # devices
 
 
 class DeviceForm(Input):
