@@ -43,6 +43,7 @@ async def replaced(supervisor: Process, before: set[int], number: int) -> set[in
 @dataclass
 class Fetches:
     done: int = 0
+    over: bool = False
     wrong: list[object] = field(default_factory=list)
 
     async def more(self, number: int = 40) -> None:
@@ -59,7 +60,7 @@ async def fetching(url: str, trusting: ssl.SSLContext | bool = True) -> AsyncIte
     fetches = Fetches()
 
     async def fetch(http: aiohttp.ClientSession) -> None:
-        while True:
+        while not fetches.over:
             try:
                 async with http.get(url) as answer:
                     if answer.status != 200 or not await answer.read():
@@ -71,9 +72,9 @@ async def fetching(url: str, trusting: ssl.SSLContext | bool = True) -> AsyncIte
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=trusting, force_close=True)) as http:
         tasks = [asyncio.create_task(fetch(http)) for _ in range(4)]
         yield fetches
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        # To its end: one that is cut off as it connects leaves its connection open.
+        fetches.over = True
+        await asyncio.gather(*tasks)
 
 
 def url(shell: Shell) -> str:

@@ -4,7 +4,7 @@ from typing import Any
 
 from aiohttp import web
 
-from provisioning import accounts, extensions, fields, gathering
+from provisioning import accounts, extensions, fields
 from provisioning import locations as sites
 from provisioning.api import (
     account,
@@ -40,7 +40,7 @@ async def show(request: web.Request, caller: Caller) -> web.Response:
     known = (await read(request, caller, models.list_)).data
     model = next((m for m in known if (m.vendor, m.model) == (device.vendor, device.model)), None)
     keys, no_keys = await _made(request, caller, devices.buttons, path)
-    files, no_files = await _made(request, caller, gathering.files, path, query=RevealQuery())
+    files, no_files = await _made(request, caller, devices.files, path, query=RevealQuery())
     return await render(
         request,
         caller,
