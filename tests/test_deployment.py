@@ -212,10 +212,13 @@ async def test_nginx_tells_the_server_who_asks_and_nobody_the_token(proxy: Proxy
         assert await status("GET", f"{proxy.url}//p//{token}//805ec0102001.cfg") == 200
         assert await status("GET", f"{proxy.url}/p") == 404
         assert await status("GET", f"{proxy.url}/p/{token}") == 404
-        assert await status("PUT", f"{url}64167f102005-app.log", data=b"x" * 600_000) == 413
         assert await status("PUT", f"{url}64167f102005-app.log", data=b"x" * 500_000) == 201
         assert await status("GET", f"{proxy.url}/health") == 200
         assert await status("GET", f"{proxy.url}/metrics") == 200
+    # Not by aiohttp, which leaves a connection open that is closed while it writes.
+    large = f"PUT /p/{token}/64167f102005-app.log HTTP/1.1\r\nHost: a\r\nContent-Length: 600000\r\n\r\n"
+    answer = await asyncio.to_thread(_send, proxy.port, large.encode() + b"x" * 600_000)
+    assert b" 413 " in answer.splitlines()[0]
     duplicate = f"GET /p/{token}/805ec0102001.cfg HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n"
     assert b" 400 " in await asyncio.to_thread(_send, proxy.port, duplicate.encode())
     logged: list[boot_log.Row] = []
