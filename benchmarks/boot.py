@@ -39,7 +39,7 @@ from provisioning.config import Config
 from provisioning.load import load
 from provisioning.parts import DATABASE, VAULT, rendering
 from provisioning.samples import account_file
-from tests.certificates import self_signed
+from tests.certificates import self_signed, trusting
 
 CONNECTIONS: Final = 32
 MODEL: Final = "T46S"
@@ -225,7 +225,7 @@ class _Kept(asyncio.Protocol):
 
 async def kept(port: int, paths: Iterator[str], tls: bool) -> list[float]:
     waits: list[float] = []
-    context = _trusting() if tls else None
+    context = trusting() if tls else None
     made = [
         await asyncio.get_running_loop().create_connection(
             lambda: _Kept(paths, waits), "127.0.0.1", port, ssl=context
@@ -240,7 +240,7 @@ async def fresh(port: int, paths: Iterator[str], tls: bool) -> list[float]:
     """A connection for each request, as phones come."""
     waits: list[float] = []
     lock = threading.Lock()
-    context = _trusting() if tls else None
+    context = trusting() if tls else None
 
     def ask() -> None:
         while True:
@@ -265,12 +265,6 @@ async def fresh(port: int, paths: Iterator[str], tls: bool) -> list[float]:
             *(asyncio.get_running_loop().run_in_executor(threads, ask) for _ in range(CONNECTIONS))
         )
     return waits
-
-
-def _trusting() -> ssl.SSLContext:
-    context = ssl.create_default_context()
-    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    return context
 
 
 if __name__ == "__main__":

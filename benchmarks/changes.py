@@ -45,7 +45,6 @@ from provisioning.vault import Vault
 
 MODEL: Final = "T46S"
 BYSTANDERS: Final = 200
-SLICE: Final = 5000  # devices of one import
 SECONDS: Final = 60  # that a phone waits for an answer
 CALL_LIST: Final = b"<call-list/>" * 400
 
@@ -133,7 +132,7 @@ async def options(admin: Admin) -> AsyncIterator[None]:
 async def imports(admin: Admin) -> AsyncIterator[None]:
     """Each row is another than before."""
     for number in itertools.count():
-        for start in range(0, len(admin.macs), SLICE):
+        for start in range(0, len(admin.macs), device_csv.MOST):
             yield await admin.ask("POST", "/devices/import", rows(admin, start, f"Desk {number}"))
 
 
@@ -217,7 +216,7 @@ async def _account(app: web.Application, email: str, macs: Sequence[str]) -> Acc
         made = [_extension(app[VAULT], loaded.account_id, f"2{index:05}") for index in range(len(macs))]
         session.add_all(made)
         account = Account(key, str(loaded.provisioning_url).split("/")[-2], macs, [e.number for e in made])
-    for start in range(0, len(macs), SLICE):
+    for start in range(0, len(macs), device_csv.MOST):
         async with app[DATABASE].write() as session:
             csv = rows(account, start, "Desk")
             await device_csv.import_(session, rendering(app), loaded.account_id, csv)
@@ -234,8 +233,9 @@ def _extension(vault: Vault, account_id: str, number: str) -> extensions.Row:
 
 
 def rows(account: Account | Admin, start: int, name: str) -> str:
-    """A CSV file of `SLICE` devices, each with a line of its own."""
-    found = zip(account.macs[start : start + SLICE], account.extensions[start : start + SLICE], strict=True)
+    """A CSV file of the most devices that one may hold, each with a line of its own."""
+    here = slice(start, start + device_csv.MOST)
+    found = zip(account.macs[here], account.extensions[here], strict=True)
     lines = [f"{mac},{MODEL},{name} {number},{number},Reception\n" for mac, number in found]
     return "mac,model,name,lines,button_template\n" + "".join(lines)
 

@@ -49,7 +49,7 @@ from provisioning.samples import account_file
 from provisioning.virtual_phone import phone as phones
 from provisioning.virtual_phone import virtual_phone
 from provisioning.virtual_phone.http import Wire
-from tests.certificates import self_signed
+from tests.certificates import self_signed, trusting
 
 # Vendor, model, and how the MAC addresses of its phones begin.
 MODELS: Final = (
@@ -58,7 +58,6 @@ MODELS: Final = (
     ("yealink", "T54W", "805ec0"),
     ("polycom", "VVX 250", "482567"),
 )
-SLICE: Final = 4000  # devices of one import
 SECONDS: Final = 60  # that a phone waits for an answer
 
 
@@ -128,8 +127,8 @@ async def prepared(url: str, folder: Path, number: int) -> tuple[str, list[str]]
     # The first of each model is the one that is recorded.
     kinds = [MODELS[index % len(MODELS)] for index in range(number + len(MODELS))]
     devices = [(f"{oui}{index:06x}", vendor, model) for index, (vendor, model, oui) in enumerate(kinds)]
-    for start in range(0, len(devices), SLICE):
-        rows = "".join(f"{','.join(row)},4201\n" for row in devices[start : start + SLICE])
+    for start in range(0, len(devices), device_csv.MOST):
+        rows = "".join(f"{','.join(row)},4201\n" for row in devices[start : start + device_csv.MOST])
         async with app[DATABASE].write() as session:
             text = "mac,vendor,model,lines\n" + rows
             await device_csv.import_(session, rendering(app), loaded.account_id, text)
@@ -163,7 +162,7 @@ def serving(url: str, folder: Path, options: argparse.Namespace) -> Iterator[Ser
 def _wait(url: str) -> None:
     for _ in range(600):
         try:
-            with urllib.request.urlopen(url, context=_trusting(), timeout=5):
+            with urllib.request.urlopen(url, context=trusting(), timeout=5):
                 return
         except OSError:
             time.sleep(0.1)
@@ -195,7 +194,7 @@ async def recorded(base: str) -> list[list[Step]]:
 
         phones.Wire = Recorder  # type: ignore[attr-defined]
         vendor = load_vendors()[vendor_name]
-        connector = aiohttp.TCPConnector(ssl=_trusting(), force_close=True)
+        connector = aiohttp.TCPConnector(ssl=trusting(), force_close=True)
         boot = await virtual_phone(vendor, vendor.models[model], mac).boot(base, connector=connector)
         assert boot.came_up, boot.problems
         kinds = Counter(f"{step.method} {step.status}" for step in steps)
@@ -233,7 +232,7 @@ def play(jobs: Sequence[tuple[str, int, int]], base: str, scripts: list[list[Ste
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     told, address = Told(), urlsplit(base)
-    context = _trusting() if address.scheme == "https" else None
+    context = trusting() if address.scheme == "https" else None
 
     async def run() -> None:
         free = asyncio.Semaphore(at_once)
@@ -314,12 +313,6 @@ def report(told: Told, took: float, cpu: float, options: argparse.Namespace) -> 
 
 def _colons(mac: str) -> str:
     return ":".join(mac[start : start + 2] for start in range(0, 12, 2))
-
-
-def _trusting() -> ssl.SSLContext:
-    context = ssl.create_default_context()
-    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    return context
 
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ class Answer(web.StreamResponse):
 
     async def write_eof(self, data: bytes = b"") -> None:
         request, body = self._request, self._content
-        head = _head(request.version, self.status, self._type, len(body), request.keep_alive)
+        head = _head(request.version, self.status, self._type, len(body), bool(self.keep_alive))
         date = _date(int(time.time()))
         await request.writer.write(head + date if request.method == "HEAD" else b"".join((head, date, body)))
 

@@ -16,7 +16,7 @@ import tokens
 from provisioning import gathering, revisions, uploads
 from provisioning.answer import Answer
 from provisioning.boot_log import Entry, Verdict
-from provisioning.devices import Device, Vendors
+from provisioning.devices import Device, Vendors, provisioning_url
 from provisioning.dossiers import Dossier
 from provisioning.errors import RenderError
 from provisioning.http import client_address
@@ -136,7 +136,8 @@ async def _make(app: web.Application, asked: Asked, entry: Entry) -> KeptFile:
     made = rendering(app, entry.time.date())
     if asked.mac is None:
         vendor, file = _shared_file(app[VENDORS], asked.file.lower())
-        site = gathering.site(made, dossier.shared.account, asked.token)
+        url = provisioning_url(made.base_url, asked.token)
+        site = gathering.site(made, dossier.shared.account, url)
         kept = _kept(vendor.render(file, site), file, None)
     else:
         device = _device(app, dossier, entry)

@@ -18,11 +18,10 @@ from provisioning.devices import Device, Vendors
 from provisioning.direct import Direct, select
 from provisioning.extensions import Extension
 from provisioning.gathering import Shared
-from provisioning.standings import Standing, standing
+from provisioning.standings import COLUMNS, TABLES, Standing, standing
 from provisioning.vault import Vault
 
 _MOST: Final = 1024  # accounts of which it is kept what their phones share
-_STANDING: Final = ("t.digest", "t.account_id", "t.generation", "r.revision", "t.retired_at", "t.retired_by")
 _DEVICE: Final = (
     "id",
     "account_id",
@@ -48,7 +47,7 @@ _EXTENSION: Final = (
     "sip_password",
 )
 _COLUMNS: Final = (
-    *_STANDING,
+    *COLUMNS,
     # As text, which is not what every driver makes of JSON.
     *(f"CAST(d.{name} AS text)" if name in _JSON else f"d.{name}" for name in _DEVICE),
     *(f"e.{name}" for name in _EXTENSION),
@@ -76,21 +75,24 @@ class Dossiers:
         self._database, self._direct, self._vault = database, direct, vault
         files = [item for vendor in vendors.values() for item in vendor.files.items()]
         self._absorbed = [suffix for suffix, file in files if file.element]
+        self._statement = _statement(1 + len(self._absorbed))
         self._shared: OrderedDict[str, tuple[int, Shared]] = OrderedDict()
         self._reading: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def of(self, token: str, mac: str | None, suffix: str) -> Dossier | None:
         """With what the phone wrote under this suffix, and what becomes part of its files. None where nobody
         has the token. Raises `OSError` when the database does not answer."""
-        query = _query(self._vault.digest(token), mac, (suffix, *self._absorbed))
-        rows = await self._direct.select(*query)
+        values = (mac, suffix, *self._absorbed, self._vault.digest(token))
+        rows = await self._direct.select(self._statement, values)
         if not rows:
             return None
         if dossier := self._complete(rows):
             return dossier
         # One reads what the phones share; those that come meanwhile wait, and find it read.
         async with self._reading.setdefault(standing(rows[0]).account_id, asyncio.Lock()):
-            return self._complete(await self._direct.select(*query)) or await self._read(query)
+            return self._complete(await self._direct.select(self._statement, values)) or await self._read(
+                values
+            )
 
     def _complete(self, rows: Sequence[Any]) -> Dossier | None:
         """The dossier, None where it takes more than is known."""
@@ -103,9 +105,9 @@ class Dossiers:
             return None
         return Dossier(now, shared, device, self._held(rows, now.account_id), _written(rows))
 
-    async def _read(self, query: tuple[str, Sequence[Any]]) -> Dossier | None:
+    async def _read(self, values: Sequence[Any]) -> Dossier | None:
         async with self._database.read() as session:
-            rows = await select(session, *query)
+            rows = await select(session, self._statement, values)
             if not rows:
                 return None
             now, device = standing(rows[0]), _device(rows)
@@ -133,24 +135,23 @@ class Dossiers:
         return found
 
 
-def _query(digest: bytes, mac: str | None, suffixes: Sequence[str]) -> tuple[str, Sequence[Any]]:
-    """The statement, with `?` for its values, and the values."""
+def _statement(suffixes: int) -> str:
+    """With `?` for the MAC address, so many suffixes, and the token's digest."""
     # A phone's uploads stand beside its first line alone; beside each they would be read as often.
-    statement = f"""
+    return f"""
 SELECT {", ".join(_COLUMNS)}
-FROM provisioning_tokens t JOIN revisions r ON r.account_id = t.account_id
+FROM {TABLES}
 LEFT JOIN devices d ON d.account_id = t.account_id AND d.mac = ?
 LEFT JOIN device_lines l ON l.device_id = d.id
 LEFT JOIN extensions e ON e.id = l.extension_id
-LEFT JOIN uploads u ON u.device_id = d.id AND u.suffix IN ({", ".join("?" * len(suffixes))})
+LEFT JOIN uploads u ON u.device_id = d.id AND u.suffix IN ({", ".join("?" * suffixes)})
     AND (l."index" = 1 OR l."index" IS NULL)
 WHERE t.digest = ? ORDER BY l."index"
 """  # noqa: S608
-    return statement, (mac, *suffixes, digest)
 
 
 def _device(rows: Sequence[Any]) -> Device | None:
-    row = dict(zip(_DEVICE, rows[0][len(_STANDING) :], strict=False))
+    row = dict(zip(_DEVICE, rows[0][len(COLUMNS) :], strict=False))
     if row["id"] is None:
         return None
     row |= {name: json.loads(row[name]) for name in _JSON}
@@ -159,7 +160,7 @@ def _device(rows: Sequence[Any]) -> Device | None:
 
 def _lines(rows: Sequence[Any]) -> Mapping[str, Sequence[Any]]:
     """The columns of the lines' extensions, by id."""
-    first = len(_STANDING) + len(_DEVICE)
+    first = len(COLUMNS) + len(_DEVICE)
     return {row[first]: row[first : first + len(_EXTENSION)] for row in rows if row[first]}
 
 

@@ -100,9 +100,8 @@ def assemble(
     )
 
 
-def site(rendering: Rendering, account: Account, token: str) -> Site:
+def site(rendering: Rendering, account: Account, url: str) -> Site:
     """What all phones of the account find under its URL."""
-    url = provisioning_url(rendering.base_url, token)
     return Site(url, resolve(rendering.platform, account.options))
 
 
@@ -111,9 +110,10 @@ async def files(
 ) -> Mapping[str, bytes]:
     """Every file that the phone may be served now, by name."""
     vendor = rendering.vendors[device.vendor]
-    account = await accounts.get(session, device.account_id)
-    site = Site(phone.url, resolve(rendering.platform, account.options))
-    return {name: vendor.render(file, phone if own else site) for name, file, own in vendor.file_names(phone)}
+    shared = site(rendering, await accounts.get(session, device.account_id), phone.url)
+    return {
+        name: vendor.render(file, phone if own else shared) for name, file, own in vendor.file_names(phone)
+    }
 
 
 async def try_out(session: AsyncSession, vault: Vault, rendering: Rendering, device: Device) -> Phone:

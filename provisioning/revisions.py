@@ -22,19 +22,13 @@ class Row(Base):
     revision: Mapped[int] = mapped_column(sa.BigInteger())
 
 
-async def of(session: AsyncSession, account_id: str) -> int:
-    query = sa.select(Row.revision).where(Row.account_id == account_id)
-    return (await session.execute(query)).scalar_one()
+async def bump(session: AsyncSession, account_id: str, *, by: int = 1) -> None:
+    """For what a phone wrote itself and gets back in a file of ours, which no trigger can tell from a log."""
+    bumped = sa.update(Row).where(Row.account_id == account_id).values(revision=Row.revision + by)
+    await session.execute(bumped)
 
 
 async def leap(session: AsyncSession, account_id: str) -> None:
     """Past every number that a lost future of the database can have given, so that a server which ran on
     has nothing in memory under a number to come."""
-    leapt = sa.update(Row).where(Row.account_id == account_id).values(revision=Row.revision + _LEAP)
-    await session.execute(leapt)
-
-
-async def bump(session: AsyncSession, account_id: str) -> None:
-    """For what a phone wrote itself and gets back in a file of ours, which no trigger can tell from a log."""
-    bumped = sa.update(Row).where(Row.account_id == account_id).values(revision=Row.revision + 1)
-    await session.execute(bumped)
+    await bump(session, account_id, by=_LEAP)

@@ -15,10 +15,10 @@ import tokens
 from provisioning.direct import Direct
 from provisioning.vault import Vault
 
-_SELECT: Final = """
-SELECT t.digest, t.account_id, t.generation, r.revision, t.retired_at, t.retired_by
-FROM provisioning_tokens t JOIN revisions r ON r.account_id = t.account_id WHERE t.digest
-"""
+# What `standing` reads, and where it stands.
+COLUMNS: Final = ("t.digest", "t.account_id", "t.generation", "r.revision", "t.retired_at", "t.retired_by")
+TABLES: Final = "provisioning_tokens t JOIN revisions r ON r.account_id = t.account_id"
+_SELECT: Final = f"SELECT {', '.join(COLUMNS)} FROM {TABLES} WHERE t.digest"  # noqa: S608
 
 
 class Standing(NamedTuple):
@@ -108,7 +108,7 @@ class Standings:
 
 
 def standing(row: Sequence[Any]) -> Standing:
-    """That of a row of the columns of `_SELECT`."""
+    """That of a row which begins with `COLUMNS`."""
     return Standing(row[1], row[2], row[3], _time(row[4]), row[5])
 
 

@@ -129,7 +129,7 @@ async def test_what_an_account_held_before_it_could_have_numbers_is_carried_over
             row.pop("revision", None)
             assert {name: getattr(found, name) for name in row} == row
         told = (await accounts.get(session, "acc_1")).telephony
-        assert await revisions.of(session, "acc_1") == 7
+        assert await session.scalar(sa.select(revisions.Row.revision)) == 7
     assert (told.default_outbound_number_id, told.parking_timeout_minutes) == (None, 9)
     await database.close()
 

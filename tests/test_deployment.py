@@ -6,7 +6,6 @@ import re
 import shutil
 import signal
 import socket
-import ssl
 import subprocess
 import time
 from collections.abc import Iterator
@@ -23,7 +22,7 @@ from provisioning import boot_log, cli, config, workers
 from provisioning.db import Database
 from provisioning.phones.vendor import load_vendors
 from provisioning.virtual_phone import virtual_phone
-from tests.certificates import self_signed
+from tests.certificates import self_signed, trusting
 from tests.shell import Process, Shell
 from tests.test_cli import load_sample
 from tests.test_workers import fetching, replaced
@@ -168,12 +167,6 @@ def _nginx(proxy: Proxy) -> "subprocess.Popen[bytes]":
 def _listens(port: int) -> bool:
     with socket.socket() as client:
         return client.connect_ex(("127.0.0.1", port)) == 0
-
-
-def trusting() -> ssl.SSLContext:
-    context = ssl.create_default_context()
-    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    return context
 
 
 async def entries(shell: Shell) -> list[boot_log.Row]:

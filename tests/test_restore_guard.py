@@ -187,9 +187,9 @@ async def test_no_number_of_a_made_file_that_a_lost_future_gave_comes_again(
     async def revision() -> int:
         database = Database(stock.url)
         async with database.read() as session:
-            found = await revisions.of(session, stock.account_id)
+            found = await session.get_one(revisions.Row, stock.account_id)
         await database.close()
-        return found
+        return found.revision
 
     before = await revision()
     guard(shell)

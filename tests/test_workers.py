@@ -12,6 +12,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
+from tests.rotation.processes import children
 from tests.shell import Process, Shell
 from tests.test_cli import load_sample
 
@@ -28,8 +29,7 @@ def supervisor(shell: Shell) -> Iterator[Process]:
 
 
 def workers(supervisor: Process) -> set[int]:
-    children = Path(f"/proc/{supervisor.pid}/task/{supervisor.pid}/children").read_text()
-    return {int(pid) for pid in children.split()}
+    return set(children(supervisor.pid))
 
 
 async def replaced(supervisor: Process, before: set[int], number: int) -> set[int]:
