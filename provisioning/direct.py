@@ -27,14 +27,16 @@ class Busy(OSError):
 
 
 class Direct(Protocol):
+    has_version: bool  # whether `version` can be told, and at once
+
     async def find(self, select: str, keys: Sequence[bytes]) -> Sequence[Any]:
         """The rows of a SELECT that ends in the column of which `keys` are wanted."""
 
     async def select(self, statement: str, values: Sequence[Any]) -> Sequence[Any]:
         """The rows of a SELECT with `?` for its values."""
 
-    def version(self) -> int | None:
-        """Another number after each commit of anybody else; None where that cannot be told at once."""
+    def version(self) -> int:
+        """Another number after each commit of anybody else."""
 
     async def write(self, statement: str, rows: Rows) -> None:
         """Runs the statement, with `?` for its values, with each row in one transaction.
@@ -58,6 +60,8 @@ class Sqlite:
     """One connection, in the loop's own thread. A look or a row takes 6 µs, less than the way to another
     thread, which would fight with ours for the interpreter; and what the connection writes itself leaves
     its cache whole."""
+
+    has_version = True
 
     def __init__(self, file: str) -> None:
         self._file = file
@@ -144,23 +148,37 @@ sqlite3.register_adapter(datetime, _text)
 class Postgresql:
     """A connection for each use, so that no look waits for a write."""
 
+    has_version = False
+
     def __init__(self, url: str) -> None:
         self._url = url
         self._selecting = asyncio.Lock()  # a connection does one thing at a time
         self._connections: dict[str, Any] = {}
+        self._prepared: dict[str, tuple[Any, Any]] = {}  # a statement and the connection that it is of
 
     async def _open(self, use: str) -> Any:
         import asyncpg  # an extra: SQLite does without
 
         connection = self._connections.get(use)
         if connection is None or connection.is_closed():
-            connection = await asyncpg.connect(self._url, timeout=_SECONDS, command_timeout=_SECONDS)
+            connection = await asyncpg.connect(
+                self._url,
+                timeout=_SECONDS,
+                command_timeout=_SECONDS,
+                # As on SQLite: a power cut may take the newest rows of the log.
+                server_settings={"synchronous_commit": "off"},
+            )
             self._connections[use] = connection
         return connection
 
     async def find(self, select: str, keys: Sequence[bytes]) -> Sequence[Any]:
         async def look(connection: Any) -> Sequence[Any]:
-            found: Sequence[Any] = await connection.fetch(f"{select} = ANY($1)", keys)
+            # Half of asyncpg's own time goes into finding the statement again.
+            of, statement = self._prepared.pop(select, (None, None))
+            if of is not connection:
+                statement = await connection.prepare(f"{select} = ANY($1)")
+            found: Sequence[Any] = await statement.fetch(keys)
+            self._prepared[select] = connection, statement
             return found
 
         return await self._do("find", look)
@@ -173,8 +191,8 @@ class Postgresql:
         async with self._selecting:
             return await self._do("select", look)
 
-    def version(self) -> None:
-        return None
+    def version(self) -> int:
+        raise NotImplementedError
 
     async def write(self, statement: str, rows: Rows) -> None:
         await self._do("write", lambda connection: connection.executemany(_numbered(statement), rows))

@@ -34,7 +34,8 @@ class Standing(NamedTuple):
 @dataclass(slots=True)
 class _Look:
     digests: set[bytes] = field(default_factory=set)
-    done: asyncio.Event = field(default_factory=asyncio.Event)
+    # One for each who waits: a cancelled one takes nobody with it.
+    waiting: list[asyncio.Future[None]] = field(default_factory=list)
     found: Mapping[bytes, Any] = field(default_factory=dict)
     error: OSError | None = None
 
@@ -62,19 +63,23 @@ class Standings:
         digest = self._digest(token)
         if digest is None:
             return None
+        if not self._direct.has_version:
+            row = await self._row(digest)
+            return standing(row) if row else None
         # Who waits in the loop goes on in the order of coming. Whoever goes on between a look at the version
         # and `_age`, which waits from that look on, began to wait, and so had come, before it.
         await asyncio.sleep(0)
         if not self._is_fresh:
-            version = self._direct.version()
-            if version is None:
-                row = await self._row(digest)
-                return standing(row) if row else None
-            self._refresh(version)
+            self._refresh(self._direct.version())
         if digest not in self._known:
             # Of what is made up there is no end: it is not kept.
             self._known |= {row[0]: standing(row) for row in await self._direct.find(_SELECT, (digest,))}
         return self._known.get(digest)
+
+    @functools.cached_property
+    def _loop(self) -> asyncio.AbstractEventLoop:
+        """Whoever asks asyncio for it has it ask the system for the process."""
+        return asyncio.get_running_loop()
 
     def _refresh(self, version: int) -> None:
         """A version costs less than a look, and says whether anybody has written since the last one."""
@@ -82,7 +87,7 @@ class Standings:
             self._version = version
             self._known.clear()
         self._is_fresh = True
-        asyncio.get_running_loop().call_soon(self._age)
+        self._loop.call_soon(self._age)
 
     def _age(self) -> None:
         self._is_fresh = False
@@ -91,20 +96,25 @@ class Standings:
         look = self._next
         look.digests.add(digest)
         if self._looking is None or self._looking.done():
-            self._looking = asyncio.create_task(self._look())
-        await look.done.wait()
+            self._looking = self._loop.create_task(self._look())
+        done = self._loop.create_future()
+        look.waiting.append(done)
+        await done
         if look.error:
             raise look.error
         return look.found.get(digest)
 
     async def _look(self) -> None:
         while self._next.digests:
+            await asyncio.sleep(0)  # those whose requests wait to be read come in, too
             look, self._next = self._next, _Look()
             try:
                 look.found = {row[0]: row for row in await self._direct.find(_SELECT, [*look.digests])}
             except OSError as error:
                 look.error = error
-            look.done.set()
+            for done in look.waiting:
+                if not done.done():
+                    done.set_result(None)
 
 
 def standing(row: Sequence[Any]) -> Standing:

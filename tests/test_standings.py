@@ -128,6 +128,7 @@ async def test_a_version_speaks_for_all_that_wait_in_the_loop_and_for_nobody_who
 class Counting:
     """A way to a database that answers nothing, and only when it is told to."""
 
+    has_version = False
     looks: list[Sequence[bytes]]
     go: asyncio.Event
 
@@ -142,8 +143,8 @@ class Counting:
     async def select(self, statement: str, values: Sequence[Any]) -> Sequence[Any]:
         raise AssertionError
 
-    def version(self) -> int | None:
-        return None
+    def version(self) -> int:
+        raise AssertionError
 
     async def write(self, statement: str, rows: Rows) -> None:
         raise AssertionError
@@ -156,6 +157,8 @@ class Counting:
 
 class Turns(Counting):
     """A database whose version and revision are the number of commits."""
+
+    has_version = True
 
     def __init__(self) -> None:
         super().__init__()
