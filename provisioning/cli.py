@@ -40,6 +40,7 @@ from provisioning.devices import Rendering
 from provisioning.errors import Invalid, ProvisioningError, invalid
 from provisioning.fields import Input, Mac, check
 from provisioning.load import Loaded, add_account, load
+from provisioning.parts import VENDORS
 from provisioning.phones.options import platform
 from provisioning.phones.vendor import Vendor, load_vendors
 from provisioning.vault import open_vault
@@ -187,8 +188,10 @@ def _run_server(environment: Config, ready: Callable[[], object] | None = None, 
     )
 
 
-async def _settled(_app: web.Application) -> None:
+async def _settled(app: web.Application) -> None:
     """What is there when serving begins stays: the collector, for which every phone waits, leaves it out."""
+    for vendor in app[VENDORS].values():
+        vendor.load_templates()
     gc.collect()
     gc.freeze()
 

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field
 
@@ -152,7 +152,7 @@ DEFAULTS = Options(
 
 def resolve(*layers: Options) -> Options:
     """The options in force: `layers` from the farthest (platform) to the nearest (device)."""
-    values: dict[str, object] = {}
+    values: dict[str, Any] = {}
     for layer in (DEFAULTS, *layers):
         values |= layer.model_dump(exclude_none=True)
     # A phone that only knows its domain registers there.
@@ -160,7 +160,7 @@ def resolve(*layers: Options) -> Options:
         values.setdefault("sip_server", values.get("sip_domain"))
         values.setdefault("sip_domain", values.get("sip_server"))
     values.setdefault("sip_port", 5061 if values["sip_transport"] == "tls" else 5060)
-    return check(Options, values)
+    return Options.model_construct(**values)  # each was checked in its layer
 
 
 def _typed(name: str, value: object) -> object:

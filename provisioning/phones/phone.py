@@ -80,5 +80,10 @@ class Phone:
     warnings: tuple[str, ...] = ()
 
     @property
+    def held(self) -> tuple[Key, ...]:
+        """The slots that are not free."""
+        return tuple(key for key in self.slots if key.type != "none")
+
+    @property
     def emergency_numbers(self) -> tuple[str, ...]:
         return EMERGENCY_NUMBERS
