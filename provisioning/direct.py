@@ -154,7 +154,7 @@ class Postgresql:
         self._url = url
         self._selecting = asyncio.Lock()  # a connection does one thing at a time
         self._connections: dict[str, Any] = {}
-        self._prepared: dict[str, tuple[Any, Any]] = {}  # a statement and the connection that it is of
+        self._prepared: dict[str, tuple[Any, Any]] = {}  # by text, with its connection
 
     async def _open(self, use: str) -> Any:
         import asyncpg  # an extra: SQLite does without
@@ -172,24 +172,22 @@ class Postgresql:
         return connection
 
     async def find(self, select: str, keys: Sequence[bytes]) -> Sequence[Any]:
-        async def look(connection: Any) -> Sequence[Any]:
-            # Half of asyncpg's own time goes into finding the statement again.
-            of, statement = self._prepared.pop(select, (None, None))
-            if of is not connection:
-                statement = await connection.prepare(f"{select} = ANY($1)")
-            found: Sequence[Any] = await statement.fetch(keys)
-            self._prepared[select] = connection, statement
-            return found
-
-        return await self._do("find", look)
+        return await self._do("find", lambda connection: self._fetch(connection, f"{select} = ANY($1)", keys))
 
     async def select(self, statement: str, values: Sequence[Any]) -> Sequence[Any]:
-        async def look(connection: Any) -> Sequence[Any]:
-            found: Sequence[Any] = await connection.fetch(_numbered(statement), *values)
-            return found
-
         async with self._selecting:
-            return await self._do("select", look)
+            return await self._do(
+                "select", lambda connection: self._fetch(connection, _numbered(statement), *values)
+            )
+
+    async def _fetch(self, connection: Any, statement: str, *values: Any) -> Sequence[Any]:
+        # Half of asyncpg's own time goes into finding the statement again.
+        of, prepared = self._prepared.pop(statement, (None, None))
+        if of is not connection:
+            prepared = await connection.prepare(statement)
+        found: Sequence[Any] = await prepared.fetch(*values)
+        self._prepared[statement] = connection, prepared
+        return found
 
     def version(self) -> int:
         raise NotImplementedError

@@ -215,9 +215,7 @@ class Vendor:
         `today` decides nothing but the offset of a zone whose changes the vendor's form cannot say.
         """
         face = self.face(model, expansion)
-        keys = layout.fit(
-            face, template, overrides, lines=len(lines), options=options.model_dump(exclude_none=True)
-        )
+        keys = layout.fit(face, template, overrides, lines=len(lines), options=vars(options))
         savings = self.data["clock"].get("savings")
         told = clock(zone, today, savings=frozenset(savings) if savings else None)
         refused = tuple(key for key in keys if not key.supported)

@@ -13,6 +13,7 @@ from threading import Thread
 from typing import Any, TypeVar
 
 import pytest
+import sqlalchemy as sa
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 from provisioning import activity, api_keys, sessions, users
@@ -118,6 +119,22 @@ class Account:
                 await users.add(session, self.id, email=email, name=role, role=role, password=PASSWORD)
 
         self.inside.run(add())
+
+    def await_log(self, mac: str, requests: int) -> None:
+        """Until so many requests of the phone are in the boot log, which is written in groups."""
+
+        async def count() -> int:
+            log = sa.table("boot_log", sa.column("mac"), sa.column("account_id"))
+            query = sa.select(sa.func.count()).where(log.c.mac == mac, log.c.account_id == self.id)
+            async with self.inside.database.read() as session:
+                return int(await session.scalar(query.select_from(log)) or 0)
+
+        async def wait() -> None:
+            async with asyncio.timeout(10):
+                while await count() < requests:
+                    await asyncio.sleep(0.05)
+
+        self.inside.run(wait())
 
     def entries(self) -> list[activity.Entry]:
         """The account's activity, newest first."""

@@ -332,6 +332,8 @@ class TestOnePhone:
         for _ in range(25):
             account.site.fetch(f"{account.url}805ec0102001.cfg")
         account.site.fetch(f"{account.url}805ec0102001-no.cfg")
+        # The last request is in the log, and so are those before it, within half a second.
+        account.await_log("805ec0102001", 26)
         page.reload()
         expect(page.get_by_text("file unknown")).to_be_visible()
         log = page.get_by_role("region", name="Boot log")
