@@ -34,7 +34,7 @@ from aiohttp.test_utils import unused_port
 
 from benchmarks.databases import database
 from provisioning import device_csv, devices, gathering
-from provisioning.app import make_app
+from provisioning.app import make_app, settle
 from provisioning.config import Config
 from provisioning.load import load
 from provisioning.parts import DATABASE, VAULT, rendering
@@ -122,6 +122,7 @@ async def _serve(pipe: Connection, url: str, folder: Path, options: argparse.Nam
 
     plain = web.Application()
     plain.router.add_get("/{path:.*}", bare)
+    await settle(app)
     ports = [await _listen(each, context) for each in (app, plain)]
     pipe.send((*ports, token, macs))
     await asyncio.Event().wait()

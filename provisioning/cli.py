@@ -2,7 +2,6 @@
 
 import argparse
 import asyncio
-import gc
 import json
 import logging
 import os
@@ -33,14 +32,13 @@ from provisioning import (
     users,
 )
 from provisioning.accounts import General
-from provisioning.app import make_app, serve_tls
+from provisioning.app import make_app, serve_tls, settle
 from provisioning.config import Config
 from provisioning.db import migrated
 from provisioning.devices import Rendering
 from provisioning.errors import Invalid, ProvisioningError, invalid
 from provisioning.fields import Input, Mac, check
 from provisioning.load import Loaded, add_account, load
-from provisioning.parts import VENDORS
 from provisioning.phones.options import platform
 from provisioning.phones.vendor import Vendor, load_vendors
 from provisioning.vault import open_vault
@@ -166,7 +164,7 @@ def _serve(environment: Config, options: argparse.Namespace) -> int:
 def _run_server(environment: Config, ready: Callable[[], object] | None = None, **where: Any) -> None:
     app = make_app(environment)
     context = serve_tls(app, environment)
-    app.on_startup.append(_settled)
+    app.on_startup.append(settle)
     if ready:
         supervisor = os.getppid()
 
@@ -186,14 +184,6 @@ def _run_server(environment: Config, ready: Callable[[], object] | None = None, 
         print=None,
         **where,
     )
-
-
-async def _settled(app: web.Application) -> None:
-    """What is there when serving begins stays: the collector, for which every phone waits, leaves it out."""
-    for vendor in app[VENDORS].values():
-        vendor.load_templates()
-    gc.collect()
-    gc.freeze()
 
 
 async def _end_without(supervisor: int) -> None:

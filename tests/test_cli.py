@@ -13,7 +13,9 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from provisioning.cli import _settled
+from provisioning.app import settle
+from provisioning.parts import VENDORS
+from provisioning.phones.vendor import load_vendors
 from provisioning.samples import account_file
 from tests.certificates import self_signed
 from tests.shell import COMMAND, Done, Shell
@@ -217,11 +219,14 @@ def test_serve_ends_at_once_when_it_is_told_to(shell: Shell) -> None:
 
 
 async def test_what_is_there_when_serving_begins_is_left_out_by_the_collector() -> None:
+    app, thresholds = web.Application(), gc.get_threshold()
+    app[VENDORS] = load_vendors()
     try:
-        await _settled(web.Application())
+        await settle(app)
         assert gc.get_freeze_count() > 0
     finally:
         gc.unfreeze()
+        gc.set_threshold(*thresholds)
 
 
 def test_nothing_secret_is_printed_by_a_server_that_logs_all_it_can(shell: Shell, sample: str) -> None:
