@@ -1,6 +1,6 @@
 """The board after a rotation: which phones are back, which ask with an old URL, and which do not ask."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final, Literal
@@ -100,8 +100,10 @@ async def read(
     if limit != 0:
         by_id = {place.id: place for place in places}
         lines, notes = await look.lines(session), await look.notes(session)
-        async for row in await session.stream(look.phones().execution_options(yield_per=_SLICE)):
-            by_id[row.location_id].devices.append(_phone(row, lines.get(row.id, ()), notes.get(row.mac, "")))
+        async for rows in _slices(session, look.phones()):
+            for row in rows:
+                phone = _phone(row, lines.get(row.id, ()), notes.get(row.mac, ""))
+                by_id[row.location_id].devices.append(phone)
     return Board(
         generation=generation,
         rotation=rotation,
@@ -218,8 +220,9 @@ class _Look:
             .order_by(devices.LineRow.device_id, devices.LineRow.index)
         )
         found: dict[str, list[str]] = {}
-        async for device_id, number in await session.stream(query.execution_options(yield_per=_SLICE)):
-            found.setdefault(device_id, []).append(number)
+        async for rows in _slices(session, query):
+            for device_id, number in rows:
+                found.setdefault(device_id, []).append(number)
         return found
 
     async def notes(self, session: AsyncSession) -> Mapping[str | None, str]:
@@ -265,6 +268,12 @@ class _Look:
             .where(failed.account_id == self.account_id, boot_log.ended_as(Verdict.RENDER_ERROR), ~since)
             .where(failed.mac.in_(self._shown(devices.Row.mac)))
         )
+
+
+async def _slices(session: AsyncSession, query: sa.Executable) -> AsyncIterator[Sequence[Any]]:
+    result = await session.stream(query, execution_options={"yield_per": _SLICE})
+    async for rows in result.partitions():
+        yield rows
 
 
 def _phone(row: Any, lines: Sequence[str], note: str) -> Phone:

@@ -1,5 +1,7 @@
 """The board after a rotation: which phones are back, and at which of them somebody was."""
 
+import asyncio
+import hashlib
 from datetime import datetime
 from typing import Annotated
 
@@ -8,7 +10,7 @@ from pydantic import AfterValidator, ConfigDict, Field
 import tokens
 from provisioning import board, board_csv, devices, ticks
 from provisioning.api.operation import READER, TECHNICIAN, Answer, Call, operation
-from provisioning.board import Filters, State
+from provisioning.board import Board, Filters, State
 from provisioning.errors import Conflict
 from provisioning.fields import Input, one_line
 
@@ -81,6 +83,26 @@ class BoardAnswer(Answer):
     found: int
     locations: list[BoardLocation]
 
+    @classmethod
+    async def of(cls, found: Board) -> "BoardAnswer":
+        places = []
+        for place in found.locations:
+            places.append(BoardLocation.model_validate(place))
+            await asyncio.sleep(0)  # thousands of phones at once would hold up all else
+        return cls(
+            generation=found.generation,
+            rotated_at=found.rotation.at if found.rotation else None,
+            rotated_by=found.rotation.by if found.rotation else None,
+            counts=BoardCounts.model_validate(found.counts),
+            last_knock_at=found.last_knock_at,
+            found=found.found,
+            locations=places,
+        )
+
+    def etag(self) -> str:
+        """Of the bytes as they are, which takes a fifth of the usual way."""
+        return f'"{hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:32]}"'
+
 
 class TickAnswer(Answer):
     """`ticked_at` and `ticked_by` are null while nobody was there since the last rotation."""
@@ -102,15 +124,7 @@ class TickAnswer(Answer):
 async def read(call: Call, query: BoardQuery) -> BoardAnswer:
     """Each phone as back, knocking or silent since the last rotation, by location."""
     found = await board.read(call.session, call.account_id, query.filters(), limit=query.limit)
-    return BoardAnswer(
-        generation=found.generation,
-        rotated_at=found.rotation.at if found.rotation else None,
-        rotated_by=found.rotation.by if found.rotation else None,
-        counts=BoardCounts.model_validate(found.counts),
-        last_knock_at=found.last_knock_at,
-        found=found.found,
-        locations=[BoardLocation.model_validate(place) for place in found.locations],
-    )
+    return await BoardAnswer.of(found)
 
 
 @operation(
@@ -123,7 +137,7 @@ async def read(call: Call, query: BoardQuery) -> BoardAnswer:
 )
 async def export(call: Call, query: BoardFilters) -> str:
     """The phones of the board as a CSV file, for the walk."""
-    return board_csv.export(await board.read(call.session, call.account_id, query.filters()))
+    return await board_csv.export(await board.read(call.session, call.account_id, query.filters()))
 
 
 @operation(

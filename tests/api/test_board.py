@@ -262,7 +262,7 @@ async def test_half_a_fetch_is_no_return(account: Account) -> None:
 async def test_a_file_that_cannot_be_made_is_told_until_it_was_made(account: Account) -> None:
     await rotate(account)
     await seen(account, DESK, Verdict.SERVED, generation=2, file=f"{DESK}.boot")
-    broken = {"generation": 2, "reason": "yealink/phone.cfg.j2: 'x' is undefined", "status": 500}
+    broken: Any = {"generation": 2, "reason": "yealink/phone.cfg.j2: 'x' is undefined", "status": 500}
     await seen(account, DESK, Verdict.RENDER_ERROR, **broken)
     await seen(account, DESK, Verdict.SERVED, generation=2, file=f"{DESK}-local.cfg")
     phone = phones(await board(account))[DESK]
@@ -383,13 +383,20 @@ async def test_a_board_of_many_phones_costs_as_many_queries_as_one_of_few(accoun
         counted.append(str(arguments[2]))
 
     event.listen(engine, "before_cursor_execute", count)
-    await board(account)  # a new connection asks for more
     sizes = []
     for query in ("?limit=1", ""):
         counted.clear()
         await board(account, query)
-        sizes.append(len(counted))
-    assert sizes[0] == sizes[1] < 15
+        # Whoever sends mails looks for some meanwhile.
+        about = (
+            "FROM devices",
+            "FROM device_lines",
+            "FROM provisioning_tokens",
+            "FROM sightings",
+            "FROM boot_log",
+        )
+        sizes.append(sum(any(table in text for table in about) for text in counted))
+    assert sizes == [8, 8]
 
 
 # ---- who asks with the good token and is no device
