@@ -29,7 +29,7 @@ async function look() {
       await refresh();
     }
   } catch (problem) {
-    late(`This is not up to date. ${problem.message}`);
+    late(`This is not up to date: ${problem.status ? problem.message : "the server does not answer."}`);
     if ([401, 403].includes(problem.status)) return; // who does not log in again is not asked every few seconds
   } finally {
     asking = false;
