@@ -18,7 +18,7 @@ _FAMILIES: Final = (
 )
 _READS: Final = """
     account.read telephony.read device_options.read emergency_recipients.read
-    provisioning.read provisioning.board
+    provisioning.read provisioning.board provisioning.unknown_phones
     extension.reveal
     device.buttons device.options device.preview device.reveal device.boots device.export
     button_template.fit phone_model.list config.preview
@@ -31,6 +31,7 @@ _WRITES: Final = """
     account.create account.load account.update
     telephony.update device_options.update emergency_recipients.update
     token.generate token.rotate token.stage token.commit token.cancel admin_password.update
+    provisioning.tick provisioning.untick
     device.import device.set_options device.test_boot device.resync
     button_template.move
     fax.admit emergency_call.report

@@ -29,6 +29,7 @@ from provisioning import (
     revisions,
     sessions,
     sightings,
+    ticks,
     uploads,
     users,
 )
@@ -52,6 +53,7 @@ TABLES = (
     outbox,
     sessions,
     sightings,
+    ticks,
     tokens,
     uploads,
     users,

@@ -9,6 +9,7 @@ from provisioning.api import (  # noqa: F401  (the modules declare their operati
     activity,
     api_keys,
     audio_clips,
+    board,
     button_templates,
     device_options,
     devices,
@@ -23,6 +24,7 @@ from provisioning.api import (  # noqa: F401  (the modules declare their operati
     run,
     session,
     switch,
+    unknown_phones,
     users,
 )
 from provisioning.api.openapi import document

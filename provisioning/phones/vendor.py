@@ -125,6 +125,8 @@ class Vendor:
         self.title: str = data["title"]
         self.data: Mapping[str, Any] = data
         self.ouis = frozenset(data["ouis"])
+        # What a technician does at a phone to give it another URL; an operator's folder may say nothing.
+        self.reprovisioning: Sequence[str] = data.get("reprovisioning", ())
         self.files = {suffix: File(**file) for suffix, file in data["files"].items()}
         self.shared = [(re.compile(s.pop("pattern")), s.pop("name", None), File(**s)) for s in data["shared"]]
         self.models = {model.name: model for model in map(_model, data["models"])}

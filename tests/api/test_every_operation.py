@@ -75,6 +75,7 @@ async def resources(account: Account) -> dict[str, str]:
     music = await account.admin.post("/audio-clips", form(name="Music", file=b"RIFF\x04\0\0\0WAVE"))
     await account.admin.patch("/account/telephony", {"hold_music_clip_id": music.json["id"]})
     return made | {
+        "provisioning": made["device"],
         "switch": music.json["id"],
         "button_template": template.json["id"],
         "phone_number": number.json["id"],

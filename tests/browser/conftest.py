@@ -103,6 +103,15 @@ class Account:
             text = answer.read()
         return json.loads(text) if text else None
 
+    def import_devices(self, rows: str) -> None:
+        """Devices of a CSV file."""
+        request = urllib.request.Request(
+            f"{self.site.url}/api/v1/devices/import",
+            data=rows.encode(),
+            headers={"Authorization": f"Bearer {self.key}", "Content-Type": "text/csv"},
+        )
+        urllib.request.urlopen(request, timeout=60).close()
+
     def ask(self, key: str, path: str) -> int:
         """The status of a GET with this key."""
         headers = {"Authorization": f"Bearer {key}"}

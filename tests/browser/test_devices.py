@@ -94,12 +94,11 @@ class TestTheList:
         page.get_by_role("link", name="Clear Filters").click()
         expect(page.get_by_role("heading", name="8 phones")).to_be_visible()
 
-    def test_settings_leads_to_those_that_have_not_come_back(self, page: Page, account: Account) -> None:
+    def test_those_that_have_not_come_back_are_found(self, page: Page, account: Account) -> None:
         fetched(account)
         page.goto("/devices?status=provisioned")
         assert names(page) == ["Front desk, Portland"]
-        page.goto("/settings?tab=devices")
-        page.get_by_role("link", name="Show those that have not come back").click()
+        page.goto("/devices?status=not-current")
         expect(page.get_by_role("heading", name="7 phones found")).to_be_visible()
         assert "Front desk, Portland" not in names(page)
 

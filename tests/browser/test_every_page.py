@@ -22,6 +22,8 @@ PAGES = [
     "/devices",
     "/devices?q=nobody",
     "/devices/{device}",
+    "/rotation",
+    "/rotation?state=back",
     "/button-templates",
     "/button-templates/{button_template}?model=T54W&compare=VVX+450&compare=T20P",
 ]
