@@ -19,7 +19,7 @@ from provisioning.boot_log import Entry, Verdict
 from provisioning.devices import Device, Vendors, provisioning_url
 from provisioning.dossiers import Dossier
 from provisioning.errors import RenderError
-from provisioning.http import client_address
+from provisioning.http import client_address, client_scheme
 from provisioning.kept_files import KeptFile
 from provisioning.parts import (
     BOOT_LOG,
@@ -83,6 +83,7 @@ async def answer(request: web.Request) -> Answer:
         ip=client_address(request, app[CONFIG].trusted_proxies),
         user_agent=_printable(request.headers.get("User-Agent", "")),
         mac=asked.mac,
+        scheme=client_scheme(request, app[CONFIG].trusted_proxies),
     )
     body, content_type = b"", _TEXT
     try:

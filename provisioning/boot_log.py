@@ -5,9 +5,10 @@ import contextlib
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, fields
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from operator import attrgetter
+from typing import Final
 
 import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
@@ -23,6 +24,7 @@ _DELAY = 0.5  # seconds in which rows gather before they are written together
 _RETRY = 0.02  # seconds
 _PATIENCE = 10  # seconds, with another writer that is in the way
 _AT_ONCE = 200  # rows
+KEPT: Final = timedelta(days=90)
 _MOST = 50_000  # rows that wait while the database does not answer; beyond it the oldest are dropped
 
 
@@ -42,7 +44,8 @@ class Verdict(StrEnum):
 
 @dataclass(slots=True)
 class Entry:
-    """A request as it is answered. `account_id` is None while no account is known."""
+    """A request as it is answered. `account_id` is None while no account is known; `scheme` is how the phone
+    came, `http` or `https`."""
 
     time: datetime
     method: str
@@ -59,6 +62,7 @@ class Entry:
     bytes: int = 0
     config_hash: str | None = None
     firmware: str | None = None
+    scheme: str | None = None
 
 
 class Row(Base):
@@ -85,6 +89,7 @@ class Row(Base):
     bytes: Mapped[int]
     config_hash: Mapped[str | None]
     firmware: Mapped[str | None]
+    scheme: Mapped[str | None]
 
 
 _devices = sa.table("devices", sa.column("account_id"), sa.column("mac"))
