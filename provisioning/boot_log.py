@@ -24,7 +24,7 @@ _DELAY = 0.5  # seconds in which rows gather before they are written together
 _RETRY = 0.02  # seconds
 _PATIENCE = 10  # seconds, with another writer that is in the way
 _AT_ONCE = 200  # rows
-KEPT: Final = timedelta(days=90)
+KEPT: Final = timedelta(days=90)  # afterwards an entry is pruned
 _MOST = 50_000  # rows that wait while the database does not answer; beyond it the oldest are dropped
 
 

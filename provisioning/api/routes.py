@@ -9,6 +9,7 @@ from provisioning.api import (  # noqa: F401  (the modules declare their operati
     activity,
     api_keys,
     audio_clips,
+    boots,
     button_templates,
     device_options,
     devices,

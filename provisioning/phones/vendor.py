@@ -298,8 +298,8 @@ class Vendor:
         return text.encode()
 
     def _at_fault(self, file: File, thing: Phone | Site) -> list[str]:
-        """The name of the first parameter that the file cannot be made with, where it can be told: what stands
-        before its value when the file is made once more, with a mark in the place of each such value."""
+        """The name of the first parameter at fault, where it can be told: what stands before its value when
+        the file is made once more, with a mark in the place of each value that it cannot carry."""
         try:
             template = self._marking.get_template(file.template or "")
             text = template.render(phone=thing) if isinstance(thing, Phone) else template.render(site=thing)
