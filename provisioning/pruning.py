@@ -35,6 +35,11 @@ class Pruner:
         self._database = database
         self._rounds = rounds
         self._clock = clock
+        self._ended = asyncio.Event()
+
+    async def settled(self) -> None:
+        """Returns when a round has ended since the server began."""
+        await self._ended.wait()
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -53,6 +58,7 @@ class Pruner:
             except (SQLAlchemyError, OSError) as error:
                 # What is too old can wait for the next round.
                 _log.error("the boot log cannot be pruned: %s", type(error).__name__)
+            self._ended.set()
             await asyncio.sleep(self._rounds.every)
 
     async def round(self) -> int:

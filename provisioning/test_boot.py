@@ -13,7 +13,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
-from urllib.parse import urlsplit
 
 import tokens
 from provisioning.devices import MASK, Device
@@ -89,8 +88,9 @@ async def run(
         raise Conflict("a test boot of this phone is under way")
     if len(_running) >= _AT_ONCE:
         raise TooMany(5, "several test boots are under way")
-    token = urlsplit(url).path.split("/")[-2]
-    way = Way(origin, {HEADER: mark(vault, token)}, _certificate(options))
+    token = url.split("/")[-2]
+    public = url.removesuffix(f"/p/{token}/")
+    way = Way(public, origin, {HEADER: mark(vault, token)}, _certificate(options))
     _running.add(device.id)
     began = time.perf_counter()
     try:

@@ -18,10 +18,11 @@ REASON: Final = "X-Reason"
 class Way:
     """Another way to the server that the phone boots from than its address says, and no way to any other.
 
-    `origin` is asked in the place of the address's own. `certificate` judges its certificate, which is to be
-    of the address's host; `headers` go with each request.
+    `origin` is asked in the place of `public`, with which the address begins. `certificate` judges its
+    certificate, which is to be of the address's host; `headers` go with each request.
     """
 
+    public: str
     origin: str
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     certificate: ssl.SSLContext | bool = True
@@ -133,7 +134,10 @@ class Wire:
         if self._way is None:
             return address, {"headers": headers}
         parts = urlsplit(address)
-        return self._way.origin + address.removeprefix(f"{parts.scheme}://{parts.netloc}"), {
+        public = (
+            self._way.public if address.startswith(self._way.public) else f"{parts.scheme}://{parts.netloc}"
+        )
+        return self._way.origin + address.removeprefix(public), {
             "headers": {"Host": parts.netloc, **self._way.headers, **headers},
             "ssl": self._way.certificate,
             "server_hostname": parts.hostname if self._way.origin.startswith("https:") else None,
