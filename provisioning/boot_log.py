@@ -205,10 +205,24 @@ class BootLog:
 
 
 async def page(
-    session: AsyncSession, account_id: str, mac: str, *, limit: int, cursor: str | None
+    session: AsyncSession,
+    account_id: str,
+    mac: str,
+    *,
+    limit: int,
+    cursor: str | None,
+    seen_from: str | None = None,
 ) -> tuple[list[Row], str | None]:
-    """The requests of one phone, newest first; `cursor` is the number of an entry."""
-    query = sa.select(Row).where(Row.account_id == account_id, Row.mac == mac)
+    """The requests of one phone, newest first; `cursor` is the number of an entry.
+
+    While the database is away nobody can tell whose token it is. With `seen_from`, an address from which the
+    account's own phone has come, such requests from there are among them, and no other account's.
+    """
+    owned = Row.account_id == account_id
+    if seen_from is not None:
+        away = sa.and_(Row.account_id.is_(None), Row.verdict == Verdict.UNAVAILABLE, Row.ip == seen_from)
+        owned = sa.or_(owned, away)
+    query = sa.select(Row).where(owned, Row.mac == mac)
     if cursor is not None:
         last = await session.get(Row, int(cursor))
         if last is None:  # it has grown too old, and so have those before it

@@ -277,6 +277,33 @@ class TestSentences:
         await ask(account, f"{YEALINK}.cfg")
         assert (await said(account))[:2] == ("came_up", CAME_UP)
 
+    async def test_a_database_that_was_away_from_the_beginning(self, account: Account) -> None:
+        """Nobody could tell whose URL it was; the phone is known by the address that it comes from."""
+        await ask(account, f"{YEALINK}.boot", f"{YEALINK}.cfg")
+        await earlier(account, hours=1)
+        await execute(account, "ALTER TABLE provisioning_tokens RENAME TO away")
+        await ask(account, f"{YEALINK}.boot")
+        await execute(account, "ALTER TABLE away RENAME TO provisioning_tokens")
+        away, before = await boots(account)
+        assert (away["outcome"], before["outcome"]) == ("unavailable", "came_up")
+        await ask(account, f"{YEALINK}.boot", f"{YEALINK}.cfg")
+        assert [boot["outcome"] for boot in await boots(account)] == ["came_up", "came_up"]
+        # From elsewhere it may be another account's.
+        await execute(account, "UPDATE sightings SET fetched_ip = '192.0.2.1'")
+        assert [len(boot["requests"]) for boot in await boots(account)] == [2, 2]
+
+    async def test_an_upload_that_broke_off(self, account: Account) -> None:
+        headers = {"Content-Encoding": "gzip"}
+        async with account.house.http.put(
+            f"{account.url}{POLYCOM}-app.log", data=b"junk!", headers=headers
+        ) as answer:
+            assert answer.status == 400
+        assert await said(account, POLYCOM) == (
+            "broke_off",
+            f"Its upload {POLYCOM}-app.log broke off.",
+            "If that happens again, look at its network.",
+        )
+
     async def test_a_phone_that_asked_before_it_was_on_the_account(self, account: Account) -> None:
         await ask(account, "805ec0aabbcc.cfg")
         await account.technician.post("/devices", {"mac": "805ec0aabbcc", "model": "T46S"})
@@ -392,7 +419,10 @@ class TestOverHttp:
             "It came up, although it came over http, while the account's URL is https, so that passwords went"
             " over the network in the clear."
         )
-        assert boot["advice"] == "Give it the URL with https; whoever listened knows the URL, so rotate it."
+        assert boot["advice"] == (
+            "Give it the URL with https; whoever listened knows the URL, so rotate it. If it did come over"
+            " https, the proxy in front of this server is not among PROVISIONING_TRUSTED_PROXIES."
+        )
 
     async def test_where_the_url_is_http_it_is_no_fault(self, account: Account) -> None:
         await ask(account, f"{YEALINK}.boot", f"{YEALINK}.cfg")

@@ -12,6 +12,7 @@ from provisioning.api.devices import BootAnswer
 from provisioning.api.operation import READER, TECHNICIAN, Answer, Call, Paging, operation
 from provisioning.db import now
 from provisioning.errors import Conflict
+from provisioning.findings import Outcome
 from provisioning.phones.options import resolve
 from provisioning.sightings import Sighting
 
@@ -23,7 +24,7 @@ class TimelineBoot(Answer):
     began_at: datetime
     ended_at: datetime
     came_up: bool
-    outcome: boots.Outcome
+    outcome: Outcome
     sentence: str
     advice: str
     firmware: str | None
@@ -63,6 +64,7 @@ class TimelineQuery(Paging):
 async def timeline(call: Call, query: TimelineQuery) -> TimelinePage:
     """The device's requests as boots, newest first, each with what happened and what to do."""
     device = await devices.get(call.session, call.account_id, call.id)
+    seen = await _sighting(call, device.mac)
     found, following = await boots.page(
         call.session,
         call.rendering.vendors,
@@ -70,10 +72,10 @@ async def timeline(call: Call, query: TimelineQuery) -> TimelinePage:
         device,
         limit=query.limit,
         cursor=query.cursor,
+        seen_from=seen.fetched_ip,
     )
     silence = None
     if not found and query.cursor is None:
-        seen = await _sighting(call, device.mac)
         was_seen = seen.fetched_at is not None or seen.refused_at is not None
         sentence, advice = boots.silence(device, was_seen=was_seen)
         silence = SilenceAnswer(sentence=sentence, advice=advice)
