@@ -5,6 +5,7 @@ import time
 from email.utils import formatdate
 from http import HTTPStatus
 from typing import Final
+from urllib.parse import quote
 
 from aiohttp import HttpVersion, HttpVersion11, web
 from aiohttp.abc import AbstractStreamWriter
@@ -14,6 +15,8 @@ _REASONS: Final = {status.value: status.phrase for status in HTTPStatus}
 
 class Answer(web.StreamResponse):
     """The whole body in one write; to a HEAD its length alone."""
+
+    _extra = b""  # of its head
 
     def __init__(self, status: int, content_type: str, body: bytes) -> None:
         super().__init__(status=status)
@@ -28,8 +31,14 @@ class Answer(web.StreamResponse):
     async def write_eof(self, data: bytes = b"") -> None:
         request, body = self._request, self._content
         head = _head(request.version, self.status, self._type, len(body), bool(self.keep_alive))
+        if self._extra:
+            head = head.replace(b"\r\n", b"\r\n" + self._extra, 1)
         date = _date(int(time.time()))
         await request.writer.write(head + date if request.method == "HEAD" else b"".join((head, date, body)))
+
+    def say(self, name: str, value: str) -> None:
+        """One header more, percent-encoded."""
+        self._extra += f"{name}: {quote(value, safe=' ')}\r\n".encode()
 
 
 @functools.lru_cache(1024)

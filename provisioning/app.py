@@ -24,6 +24,7 @@ from provisioning.parts import (
     DOSSIERS,
     KEPT_FILES,
     PLATFORM,
+    PRUNER,
     SENDER,
     STANDINGS,
     VAULT,
@@ -31,6 +32,7 @@ from provisioning.parts import (
 )
 from provisioning.phones.options import platform
 from provisioning.phones.vendor import load_vendors
+from provisioning.pruning import Pruner, Rounds
 from provisioning.schedule import Schedule
 from provisioning.sender import Sender
 from provisioning.standings import Standings
@@ -54,7 +56,9 @@ def _plain_error(
 web_protocol.RequestHandler.handle_error = _plain_error  # type: ignore[method-assign,assignment]
 
 
-def make_app(config: Config, *, schedule: Schedule | None = None) -> web.Application:
+def make_app(
+    config: Config, *, schedule: Schedule | None = None, rounds: Rounds | None = None
+) -> web.Application:
     app = web.Application(client_max_size=2 * 1024 * 1024)  # of a body for the API; phones have their own
     app[CONFIG] = config
     app[VENDORS] = load_vendors(config.templates)
@@ -63,6 +67,7 @@ def make_app(config: Config, *, schedule: Schedule | None = None) -> web.Applica
     app[DATABASE] = Database(config.database_url)
     app[DIRECT] = direct(config.database_url)
     app[BOOT_LOG] = BootLog(app[DATABASE], app[DIRECT])
+    app[PRUNER] = Pruner(app[DATABASE], rounds or Rounds())
     app[STANDINGS] = Standings(app[DIRECT], app[VAULT])
     app[DOSSIERS] = Dossiers(app[DATABASE], app[DIRECT], app[VAULT], app[VENDORS])
     app[KEPT_FILES] = KeptFiles()
@@ -70,6 +75,7 @@ def make_app(config: Config, *, schedule: Schedule | None = None) -> web.Applica
     app[SENDER] = Sender(app[DATABASE], config.relays, letters, schedule or Schedule())
     app.cleanup_ctx.append(_database)
     app.cleanup_ctx.append(_boot_log)  # after the database, so that it ends before it
+    app.cleanup_ctx.append(_pruner)
     app.cleanup_ctx.append(_sender)
     app.on_response_prepare.append(_no_server_header)
     boot.add_routes(app.router)
@@ -125,6 +131,11 @@ async def _database(app: web.Application) -> AsyncIterator[None]:
 
 async def _boot_log(app: web.Application) -> AsyncIterator[None]:
     async with app[BOOT_LOG].running():
+        yield
+
+
+async def _pruner(app: web.Application) -> AsyncIterator[None]:
+    async with app[PRUNER].running():
         yield
 
 

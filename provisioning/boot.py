@@ -13,13 +13,13 @@ import sqlalchemy.exc
 from aiohttp import web
 
 import tokens
-from provisioning import gathering, revisions, uploads
+from provisioning import gathering, revisions, test_boot, uploads
 from provisioning.answer import Answer
 from provisioning.boot_log import Entry, Verdict
 from provisioning.devices import Device, Vendors, provisioning_url
 from provisioning.dossiers import Dossier
 from provisioning.errors import RenderError
-from provisioning.http import client_address
+from provisioning.http import client_address, client_scheme
 from provisioning.kept_files import KeptFile
 from provisioning.parts import (
     BOOT_LOG,
@@ -34,6 +34,7 @@ from provisioning.parts import (
 )
 from provisioning.phones.vendor import Claim, File, Vendor, split_mac
 from provisioning.standings import Standing
+from provisioning.virtual_phone import REASON
 from tokens import Resolved
 
 _UPLOAD_SECONDS: Final = 30
@@ -83,6 +84,7 @@ async def answer(request: web.Request) -> Answer:
         ip=client_address(request, app[CONFIG].trusted_proxies),
         user_agent=_printable(request.headers.get("User-Agent", "")),
         mac=asked.mac,
+        scheme=client_scheme(request, app[CONFIG].trusted_proxies),
     )
     body, content_type = b"", _TEXT
     try:
@@ -104,8 +106,18 @@ async def answer(request: web.Request) -> Answer:
         # Its text may hold what it was about, a password say; the name of its kind is enough to begin with.
         entry.verdict, entry.reason, entry.status = Verdict.RENDER_ERROR, type(error).__name__, 500
     entry.bytes = len(body)
-    app[BOOT_LOG].add(entry)
-    return Answer(entry.status, content_type, body)
+    said = Answer(entry.status, content_type, body)
+    if _is_test(request, asked):
+        said.say(REASON, entry.reason)
+    else:
+        app[BOOT_LOG].add(entry)
+    return said
+
+
+def _is_test(request: web.Request, asked: Asked) -> bool:
+    """Whether it is no phone's, but of a test boot that this server makes."""
+    mark = request.headers.get(test_boot.HEADER)
+    return mark is not None and test_boot.is_marked(request.app[VAULT], asked.token, mark)
 
 
 @functools.lru_cache(_REMEMBERED)
@@ -198,6 +210,9 @@ async def _store(request: web.Request, asked: Asked, entry: Entry) -> None:
         return
     if content is None:
         entry.verdict, entry.reason, entry.status = Verdict.TOO_LARGE, f"over {uploads.MOST} bytes", 413
+        return
+    if _is_test(request, asked):  # the phone's own stays
+        entry.verdict, entry.status = Verdict.STORED, 201
         return
     async with app[DATABASE].write() as session:
         _current(await tokens.resolve(session, app[VAULT], asked.token), entry)

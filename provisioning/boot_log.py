@@ -5,9 +5,10 @@ import contextlib
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, fields
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from operator import attrgetter
+from typing import Final
 
 import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
@@ -23,6 +24,7 @@ _DELAY = 0.5  # seconds in which rows gather before they are written together
 _RETRY = 0.02  # seconds
 _PATIENCE = 10  # seconds, with another writer that is in the way
 _AT_ONCE = 200  # rows
+KEPT: Final = timedelta(days=90)  # afterwards an entry is pruned
 _MOST = 50_000  # rows that wait while the database does not answer; beyond it the oldest are dropped
 
 
@@ -42,7 +44,8 @@ class Verdict(StrEnum):
 
 @dataclass(slots=True)
 class Entry:
-    """A request as it is answered. `account_id` is None while no account is known."""
+    """A request as it is answered. `account_id` is None while no account is known; `scheme` is how the phone
+    came, `http` or `https`."""
 
     time: datetime
     method: str
@@ -59,6 +62,7 @@ class Entry:
     bytes: int = 0
     config_hash: str | None = None
     firmware: str | None = None
+    scheme: str | None = None
 
 
 class Row(Base):
@@ -103,6 +107,7 @@ class Row(Base):
     bytes: Mapped[int]
     config_hash: Mapped[str | None]
     firmware: Mapped[str | None]
+    scheme: Mapped[str | None]
 
 
 _devices = sa.table("devices", sa.column("account_id"), sa.column("mac"))
@@ -224,10 +229,24 @@ def ended_as(verdict: Verdict) -> sa.ColumnElement[bool]:
 
 
 async def page(
-    session: AsyncSession, account_id: str, mac: str, *, limit: int, cursor: str | None
+    session: AsyncSession,
+    account_id: str,
+    mac: str,
+    *,
+    limit: int,
+    cursor: str | None,
+    seen_from: str | None = None,
 ) -> tuple[list[Row], str | None]:
-    """The requests of one phone, newest first; `cursor` is the number of an entry."""
-    query = sa.select(Row).where(Row.account_id == account_id, Row.mac == mac)
+    """The requests of one phone, newest first; `cursor` is the number of an entry.
+
+    While the database is away nobody can tell whose token it is. With `seen_from`, an address from which the
+    account's own phone has come, such requests from there are among them, and no other account's.
+    """
+    owned = Row.account_id == account_id
+    if seen_from is not None:
+        away = sa.and_(Row.account_id.is_(None), Row.verdict == Verdict.UNAVAILABLE, Row.ip == seen_from)
+        owned = sa.or_(owned, away)
+    query = sa.select(Row).where(owned, Row.mac == mac)
     if cursor is not None:
         last = await session.get(Row, int(cursor))
         if last is None:  # it has grown too old, and so have those before it

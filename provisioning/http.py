@@ -25,6 +25,28 @@ def client_address(request: web.Request, trusted: Sequence[Network]) -> str:
     return address
 
 
+def client_scheme(request: web.Request, trusted: Sequence[Network]) -> str:
+    """`https` or `http`, as the caller came. `X-Forwarded-Proto` counts from a trusted proxy alone, and of
+    several values the last, which is that proxy's own."""
+    if trusted and (said := request.headers.getall("X-Forwarded-Proto", [])):
+        scheme = said[-1].rpartition(",")[2].strip().lower()
+        if scheme in {"http", "https"} and _is_trusted(request.remote or "", trusted):
+            return scheme
+    return request.scheme
+
+
+def own_origin(request: web.Request) -> str | None:
+    """Where the server itself was reached by this request, `http://127.0.0.1:8080`, whatever others call it.
+
+    None where that is no address of a network, and when the caller has gone.
+    """
+    address = request.transport and request.transport.get_extra_info("sockname")
+    if not isinstance(address, tuple):
+        return None
+    host = f"[{address[0]}]" if ":" in address[0] else address[0]
+    return f"{request.scheme}://{host}:{address[1]}"
+
+
 def _is_trusted(address: str, trusted: Sequence[Network]) -> bool:
     try:
         ip = ipaddress.ip_address(address)

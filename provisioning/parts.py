@@ -13,6 +13,7 @@ from provisioning.direct import Direct
 from provisioning.dossiers import Dossiers
 from provisioning.kept_files import KeptFiles
 from provisioning.phones.options import Options
+from provisioning.pruning import Pruner
 from provisioning.sender import Sender
 from provisioning.standings import Standings
 from provisioning.vault import Vault
@@ -25,6 +26,7 @@ DIRECT: Final = web.AppKey[Direct]("direct")
 STANDINGS: Final = web.AppKey("standings", Standings)
 KEPT_FILES: Final = web.AppKey("kept_files", KeptFiles)
 DOSSIERS: Final = web.AppKey("dossiers", Dossiers)
+PRUNER: Final = web.AppKey("pruner", Pruner)
 SENDER: Final = web.AppKey("sender", Sender)
 VENDORS: Final = web.AppKey[Vendors]("vendors")
 PLATFORM: Final = web.AppKey("platform", Options)

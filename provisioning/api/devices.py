@@ -104,6 +104,7 @@ class BootAnswer(Answer):
     verdict: str
     reason: str
     ip: str
+    scheme: str | None
     user_agent: str
     generation: int | None
     bytes: int

@@ -48,6 +48,7 @@ class Call:
     """One call of an operation: who calls, in which transaction, and what the activity entry is to say.
 
     `has_relay` is whether mails can leave; `mails` is set where some are to leave once it is committed.
+    `origin` is where the server itself was reached, None where it cannot tell.
     """
 
     session: AsyncSession
@@ -60,6 +61,7 @@ class Call:
     event: str
     resource: str
     has_relay: bool
+    origin: str | None
     detail: dict[str, Any] = field(default_factory=dict)
     mails: bool = False
 
@@ -125,7 +127,8 @@ class Operation:
 
     `accepts` and `produces` are the types of a body and an answer that are not JSON. With `file_limit`
     the body comes as multipart/form-data, and with it a part `file` of so many bytes at most. `streams`
-    are the types of a `Streamed` answer. `prepare` is done with the body before the transaction begins;
+    are the types of a `Streamed` answer. One that `tries` is entered among the writes, but changes nothing
+    of the account and holds up nobody. `prepare` is done with the body before the transaction begins;
     what it gives are further arguments of the handler.
     """
 
@@ -146,6 +149,7 @@ class Operation:
     prepare: Prepare | None = None
     file_limit: int | None = None
     streams: tuple[str, ...] = ()
+    tries: bool = False
 
     @property
     def succeeds(self) -> int:
@@ -154,7 +158,7 @@ class Operation:
 
     @property
     def writes(self) -> bool:
-        return EVENTS[self.event] == "write"
+        return EVENTS[self.event] == "write" and not self.tries
 
     @property
     def conditional(self) -> bool:
@@ -182,6 +186,7 @@ def operation(
     prepare: Prepare | None = None,
     file_limit: int | None = None,
     streams: tuple[str, ...] = (),
+    tries: bool = False,
 ) -> Callable[[Declared], Declared]:
     """Declares the function below it as the operation; its docstring is the summary."""
 
@@ -206,6 +211,7 @@ def operation(
                 prepare,
                 file_limit,
                 streams,
+                tries,
             )
         )
         return handler

@@ -10,6 +10,7 @@ from provisioning.api import (  # noqa: F401  (the modules declare their operati
     api_keys,
     audio_clips,
     board,
+    boots,
     button_templates,
     device_options,
     devices,

@@ -19,7 +19,7 @@ from provisioning.api.reading import read_form, read_json, read_query, read_text
 from provisioning.api.stream import Streamed
 from provisioning.callers import Caller
 from provisioning.errors import NotFound, ProvisioningError, invalid
-from provisioning.http import client_address, session_value
+from provisioning.http import client_address, own_origin, session_value
 from provisioning.parts import CONFIG, DATABASE, SENDER, VAULT, rendering
 
 _log = logging.getLogger(__name__)
@@ -145,6 +145,7 @@ def _call(run: _Run, caller: Caller, session: AsyncSession) -> Call:
         event=run.event,
         resource=run.resource,
         has_relay=run.request.app[SENDER].has_relay,
+        origin=own_origin(run.request),
     )
 
 

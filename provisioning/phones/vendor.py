@@ -30,6 +30,12 @@ _MAC = re.compile(r"((?:[0-9a-f]{2}[:-]?){5}[0-9a-f]{2})(?P<suffix>[.-].*)")
 _NEVER = r"\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufffe\uffff"
 _NOT_IN_XML = re.compile(f"[{_NEVER}]")
 _NOT_IN_A_LINE = re.compile(rf"[{_NEVER}\t\n\r]|^\s|\s\Z")
+# The name of the parameter whose value begins, or goes on, at the end of a text.
+_PARAMETERS = {
+    "line": re.compile(r"^[ \t]*([\w.-]+)[ \t]*=[^\n]*\Z", re.MULTILINE),
+    "xml": re.compile(r"""([\w.:-]+)=(?:"[^"<>]*|'[^'<>]*)\Z|<([\w.:-]+)(?:\s[^<>]*)?>[^<>]*\Z"""),
+}
+_FAULT = "\ufffe"  # stands in no file
 _AS_IT_IS = re.compile(r"[ !#-%'-;=?-~]*")  # of XML, as most values are
 _XML = str.maketrans(
     {"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "\n": "&#10;", "\r": "&#13;", "\t": "&#9;"}
@@ -128,12 +134,16 @@ class Vendor:
         # What a technician does at a phone to give it another URL; an operator's folder may say nothing.
         self.reprovisioning: Sequence[str] = data.get("reprovisioning", ())
         self.files = {suffix: File(**file) for suffix, file in data["files"].items()}
+        # By suffix; a vendor of an operator's own may say nothing of it.
+        self.boot_order: Sequence[str] = data.get("boot", {}).get("order", ())
+        self.boot_settings: Sequence[str] = data.get("boot", {}).get("settings", ())
         self.shared = [(re.compile(s.pop("pattern")), s.pop("name", None), File(**s)) for s in data["shared"]]
         self.models = {model.name: model for model in map(_model, data["models"])}
         self._user_agent = re.compile(data["user_agent"]["pattern"], re.IGNORECASE)
         # Each phone says the same with each request.
         self.claim = functools.lru_cache(16_384)(self._claim)
         self._encode = {"line": self._line, "xml": self._xml}[data["encoding"]]
+        self._parameter = _PARAMETERS[data["encoding"]]
         self._clear = re.compile(data["clear_words"]) if "clear_words" in data else None
         self._templates = _Environment(
             loader=jinja2.FileSystemLoader(paths),
@@ -279,16 +289,37 @@ class Vendor:
         try:
             template = self._templates.get_template(file.template)
             text = template.render(phone=thing) if isinstance(thing, Phone) else template.render(site=thing)
-        except RenderError as error:
-            raise RenderError(f"{self.name}/{file.template}: {error}") from None
-        except jinja2.UndefinedError as error:
-            raise RenderError(f"{self.name}/{file.template}: {error.message}") from None
+        except (RenderError, jinja2.UndefinedError) as error:
+            where = ": ".join([f"{self.name}/{file.template}", *self._at_fault(file, thing)])
+            raise RenderError(f"{where}: {error}") from None
         except jinja2.TemplateSyntaxError as error:
             where = f"{self.name}/{error.name}, line {error.lineno}"
             raise RenderError(f"{where}: {error.message}") from None
         except Exception as error:
             raise RenderError(f"{self.name}/{file.template}: {type(error).__name__}") from None
         return text.encode()
+
+    def _at_fault(self, file: File, thing: Phone | Site) -> list[str]:
+        """The name of the first parameter at fault, where it can be told: what stands before its value when
+        the file is made once more, with a mark in the place of each value that it cannot carry."""
+        try:
+            template = self._marking.get_template(file.template or "")
+            text = template.render(phone=thing) if isinstance(thing, Phone) else template.render(site=thing)
+        except Exception:
+            return []
+        before, fault, _ = text.partition(_FAULT)
+        found = self._parameter.search(before) if fault else None
+        return [name for name in found.groups() if name] if found else []
+
+    @cached_property
+    def _marking(self) -> jinja2.Environment:
+        def mark(value: object) -> str:
+            try:
+                return self._encode(value)
+            except (RenderError, jinja2.UndefinedError):
+                return _FAULT
+
+        return self._templates.overlay(finalize=mark)
 
     def _line(self, value: object) -> str:
         """A value of a `key = value` line, where nothing can be quoted or escaped."""

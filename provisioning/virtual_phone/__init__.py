@@ -2,12 +2,12 @@
 
 from provisioning.errors import NotFound
 from provisioning.phones.phone import Model
-from provisioning.virtual_phone.http import Exchange
+from provisioning.virtual_phone.http import REASON, Exchange, Way
 from provisioning.virtual_phone.phone import Boot, HeldKey, HeldLine, Maker, VirtualPhone
 from provisioning.virtual_phone.polycom import PolycomPhone
 from provisioning.virtual_phone.yealink import YealinkPhone
 
-__all__ = ["Boot", "Exchange", "HeldKey", "HeldLine", "VirtualPhone", "virtual_phone"]
+__all__ = ["REASON", "Boot", "Exchange", "HeldKey", "HeldLine", "VirtualPhone", "Way", "virtual_phone"]
 
 _MAKES: dict[str, type[VirtualPhone]] = {"polycom": PolycomPhone, "yealink": YealinkPhone}
 

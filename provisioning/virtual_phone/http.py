@@ -1,21 +1,45 @@
 """A phone's side of HTTP: one connection a file, no redirects followed, every oddity of an answer noted."""
 
-from dataclasses import dataclass
-from urllib.parse import urlsplit
+import ssl
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+from urllib.parse import unquote, urlsplit
 
 import aiohttp
 from yarl import URL
 
+# In which a server tells one that it trusts why it answers so, percent-encoded; it tells no phone.
+REASON: Final = "X-Reason"
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """Another way to the server that the phone boots from than its address says, and no way to any other.
+
+    `origin` is asked in the place of `public`, with which the address begins. `certificate` judges its
+    certificate, which is to be of the address's host; `headers` go with each request.
+    """
+
+    public: str
+    origin: str
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    certificate: ssl.SSLContext | bool = True
+
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
-    """One request and its answer; `file` never holds the address, `status` 0 = no answer came."""
+    """One request and its answer; `file` never holds the address, `status` 0 = no answer came. `reason` is
+    there where the server told it."""
 
     method: str
     file: str
     status: int
     bytes_received: int = 0
     bytes_sent: int = 0
+    milliseconds: float = 0.0
+    reason: str = ""
 
 
 class Problems:
@@ -34,8 +58,11 @@ class Problems:
 class Wire:
     """The requests of one boot."""
 
-    def __init__(self, session: aiohttp.ClientSession, url: str, problems: Problems) -> None:
+    def __init__(
+        self, session: aiohttp.ClientSession, url: str, problems: Problems, way: Way | None = None
+    ) -> None:
         self._session = session
+        self._way = way
         self.base = url.rstrip("/") + "/"
         self.problems = problems
         self.exchanges: list[Exchange] = []
@@ -72,28 +99,49 @@ class Wire:
     async def _ask(
         self, method: str, name: str, user_agent: str, body: bytes | None = None
     ) -> tuple[int, bytes]:
-        status, content, shown = 0, b"", self.shown(name)
-        address = name if "://" in name else self.base + name
+        status, content, shown, reason = 0, b"", self.shown(name), ""
+        if self._way and not self.ours(name):
+            self.problems.add(f"{shown}: lies on another server, which is not asked")
+            return status, content
+        address, options = self._addressed(name, user_agent)
+        began = time.perf_counter()
         try:
             async with self._session.request(
                 method,
                 URL(address, encoded=True),
                 data=body,
-                headers={"User-Agent": user_agent},
                 skip_auto_headers={"Accept", "Accept-Encoding"},
                 allow_redirects=False,
+                **options,
             ) as answer:
-                status = answer.status
+                status, reason = answer.status, unquote(answer.headers.get(REASON, ""))
                 self._judge(method, shown, answer)
                 content = await answer.read()
         except aiohttp.ClientPayloadError:
             self.problems.add(f"{shown}: the body ends before its Content-Length")
         except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
             self.problems.add(f"{shown}: no answer ({type(error).__name__})")
-        self.exchanges.append(Exchange(method, shown, status, len(content), len(body or b"")))
+        took = (time.perf_counter() - began) * 1000
+        self.exchanges.append(Exchange(method, shown, status, len(content), len(body or b""), took, reason))
         if method == "GET" and status == 200 and _is_page(content):
             self.problems.add(f"{shown}: an HTML page with status 200")
         return status, content
+
+    def _addressed(self, name: str, user_agent: str) -> tuple[str, dict[str, Any]]:
+        """Where a file is asked for, and what aiohttp is to be told of that."""
+        address = name if "://" in name else self.base + name
+        headers = {"User-Agent": user_agent}
+        if self._way is None:
+            return address, {"headers": headers}
+        parts = urlsplit(address)
+        public = (
+            self._way.public if address.startswith(self._way.public) else f"{parts.scheme}://{parts.netloc}"
+        )
+        return self._way.origin + address.removeprefix(public), {
+            "headers": {"Host": parts.netloc, **self._way.headers, **headers},
+            "ssl": self._way.certificate,
+            "server_hostname": parts.hostname if self._way.origin.startswith("https:") else None,
+        }
 
     def _judge(self, method: str, shown: str, answer: aiohttp.ClientResponse) -> None:
         say, headers = self.problems.add, answer.headers

@@ -1,5 +1,6 @@
 """What all virtual phones share: a boot, and the lines, keys and settings that a phone holds after it."""
 
+import asyncio
 import re
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
@@ -11,7 +12,7 @@ import aiohttp
 from provisioning.phones.options import EMERGENCY_NUMBERS
 from provisioning.phones.phone import Expansion, Model
 from provisioning.virtual_phone.digit_map import Dialled
-from provisioning.virtual_phone.http import Exchange, Problems, Wire
+from provisioning.virtual_phone.http import Exchange, Problems, Way, Wire
 
 Transport = Literal["udp", "tcp", "tls", "dns"]
 Srtp = Literal["off", "optional", "required"]
@@ -81,8 +82,16 @@ class VirtualPhone(ABC):
         self.applied: tuple[str, ...] = ()
         self._booted_from = ""
 
-    async def boot(self, url: str, *, connector: aiohttp.BaseConnector | None = None) -> Boot:
-        """Boots from the provisioning URL. `connector` is another way to its server, or other trust in it."""
+    async def boot(
+        self,
+        url: str,
+        *,
+        connector: aiohttp.BaseConnector | None = None,
+        way: Way | None = None,
+        seconds: float | None = None,
+    ) -> Boot:
+        """Boots from the provisioning URL. `connector` and `way` are other ways to its server, or other trust
+        in it. After `seconds` the boot is broken off, and has not come up."""
         problems = Problems()
         self._booted_from, self.applied = url, ()
         async with aiohttp.ClientSession(
@@ -91,8 +100,12 @@ class VirtualPhone(ABC):
             timeout=aiohttp.ClientTimeout(total=30),
             cookie_jar=aiohttp.DummyCookieJar(),
         ) as session:
-            wire = Wire(session, url, problems)
-            had = await self._fetch(wire)
+            wire, had = Wire(session, url, problems, way), False
+            try:
+                async with asyncio.timeout(seconds):
+                    had = await self._fetch(wire)
+            except TimeoutError:
+                problems.add(f"the boot took more than {seconds:g} seconds and was broken off")
         if had:
             self._inspect(problems)
         stays = _same_address(self.provisioning_url(), url)

@@ -8,6 +8,7 @@ from provisioning import accounts, extensions, fields
 from provisioning import locations as sites
 from provisioning.api import (
     account,
+    boots,
     button_templates,
     device_options,
     devices,
@@ -15,17 +16,20 @@ from provisioning.api import (
     models,
     phone_numbers,
 )
-from provisioning.api.devices import BootsQuery, DeviceAnswer, RevealQuery
+from provisioning.api.boots import TimelineQuery
+from provisioning.api.devices import DeviceAnswer, RevealQuery
 from provisioning.api.extensions import list_ as list_extensions
 from provisioning.api.models import ModelAnswer
 from provisioning.api.operation import Handler, Paging
 from provisioning.api.run import read
+from provisioning.boot_log import KEPT
 from provisioning.callers import Caller
+from provisioning.devices import Vendors
 from provisioning.errors import RenderError
 from provisioning.fields import check
 from provisioning.parts import DATABASE, PLATFORM, VENDORS
 from provisioning.phones.options import Options
-from provisioning.web import device_keys, key_words, option_fields
+from provisioning.web import device_keys, faces, key_words, option_fields
 from provisioning.web.page import page, read_all, render
 
 Values = dict[str, Any]
@@ -36,7 +40,7 @@ async def show(request: web.Request, caller: Caller) -> web.Response:
     path = {"id": request.match_info["id"]}
     device = await read(request, caller, devices.read, path)
     older = request.query.get("boots")
-    boots = check(BootsQuery, {"limit": "20"} | ({"cursor": older} if older else {}))
+    shown = check(TimelineQuery, {"limit": "10"} | ({"cursor": older} if older else {}))
     known = (await read(request, caller, models.list_)).data
     model = next((m for m in known if (m.vendor, m.model) == (device.vendor, device.model)), None)
     keys, no_keys = await _made(request, caller, devices.buttons, path)
@@ -57,8 +61,11 @@ async def show(request: web.Request, caller: Caller) -> web.Response:
         types=_types(model),
         fields=key_words.FIELDS,
         slots=key_words.slots(keys),
-        boots=await read(request, caller, devices.boots, path, query=boots),
+        timeline=await read(request, caller, boots.timeline, path, query=shown),
         boots_older=older,
+        kept_days=KEPT.days,
+        all_types=key_words.TYPES,
+        picture=_face(request.app[VENDORS], device),
         locations=await read_all(request, caller, locations.list_),
         templates=await read_all(request, caller, button_templates.list_),
         numbers=await read_all(request, caller, phone_numbers.list_),
@@ -72,6 +79,15 @@ def _types(model: ModelAnswer | None) -> dict[str, str]:
     return {
         type: words for type, words in key_words.TYPES.items() if model is None or type in model.button_types
     }
+
+
+def _face(vendors: Vendors, device: DeviceAnswer) -> faces.Picture | None:
+    """The phone without a key on it; None for a model that there is no more."""
+    model = vendors[device.vendor].models.get(device.model) if device.vendor in vendors else None
+    if model is None:
+        return None
+    expansion = next((each for each in model.expansions if each.name == device.expansion), None)
+    return faces.draw(faces.Kind(vendors[device.vendor], model, expansion), (), {}, {})
 
 
 async def _made(

@@ -3,6 +3,7 @@
 import functools
 import json
 import logging
+import re
 from collections.abc import Awaitable, Callable
 from datetime import datetime
 from typing import Any, Final
@@ -27,6 +28,7 @@ from provisioning.web import assets
 _log = logging.getLogger(__name__)
 
 Page = Callable[[web.Request, Caller], Awaitable[web.Response]]
+_MOMENT: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d)")
 HEADERS: Final = {
     "Cache-Control": "no-store",
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self';"
@@ -107,7 +109,7 @@ def _environment() -> jinja2.Environment:
     environment.globals["asset"] = assets.url
     environment.filters["colons"] = colons
     environment.filters["sentence"] = _sentence
-    environment.filters |= {"day": _day, "clock": _clock, "local": _local}
+    environment.filters |= {"day": _day, "clock": _clock, "local": _local, "in_zone": _in_zone}
     environment.filters["compact"] = functools.partial(json.dumps, ensure_ascii=False, default=str)
     return environment
 
@@ -125,6 +127,11 @@ def _day(time: datetime, zone: str) -> str:
 def _clock(time: datetime, zone: str) -> str:
     """`09:13:05 EST` in the zone."""
     return time.astimezone(ZoneInfo(zone)).strftime("%H:%M:%S %Z")
+
+
+def _in_zone(text: str, zone: str) -> str:
+    """The text with its moments, which are RFC 3339, told in the zone."""
+    return _MOMENT.sub(lambda found: _local(datetime.fromisoformat(found[0]), zone), text)
 
 
 def _local(time: datetime, zone: str) -> str:

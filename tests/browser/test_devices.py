@@ -334,11 +334,21 @@ class TestOnePhone:
         # The last request is in the log, and so are those before it, within half a second.
         account.await_log("805ec0102001", 26)
         page.reload()
-        expect(page.get_by_text("file unknown")).to_be_visible()
-        log = page.get_by_role("region", name="Boot log")
-        expect(log.get_by_role("row")).to_have_count(21)
-        page.get_by_role("link", name="Older").click()
-        expect(log.get_by_role("row")).to_have_count(7)
+        boots = page.get_by_role("list", name="Boot log").locator("> li")
+        expect(boots).to_have_count(10)
+        newest = boots.first
+        expect(newest.get_by_text("It came up: it was served all files of its own.")).to_be_visible()
+        expect(newest.get_by_text("file unknown")).to_be_hidden()
+        newest.get_by_text("2 requests").click()
+        expect(newest.get_by_text("file unknown")).to_be_visible()
+        expect(newest.get_by_text("a Yealink T54W has no file of this name here")).to_be_visible()
+        for there in (10, 5):
+            page.get_by_role("link", name="Older").click()
+            expect(page.get_by_text("2 requests")).to_have_count(0)
+            expect(boots).to_have_count(there)
+        expect(page.get_by_role("link", name="Older")).to_have_count(0)
+        page.get_by_role("link", name="Newest").click()
+        expect(page.get_by_text("2 requests")).to_have_count(1)
 
     def test_its_files_are_masked_until_their_secrets_are_revealed(
         self, page: Page, account: Account
