@@ -13,6 +13,7 @@ from provisioning.config import Config
 from provisioning.db import Database
 from provisioning.direct import direct
 from provisioning.dossiers import Dossiers
+from provisioning.holdings import Holdings, edition
 from provisioning.kept_files import KeptFiles
 from provisioning.letter import Letters
 from provisioning.parts import (
@@ -21,6 +22,7 @@ from provisioning.parts import (
     DATABASE,
     DIRECT,
     DOSSIERS,
+    HOLDINGS,
     KEPT_FILES,
     PLATFORM,
     SENDER,
@@ -65,6 +67,7 @@ def make_app(config: Config, *, schedule: Schedule | None = None) -> web.Applica
     app[STANDINGS] = Standings(app[DIRECT], app[VAULT])
     app[DOSSIERS] = Dossiers(app[DATABASE], app[DIRECT], app[VAULT], app[VENDORS])
     app[KEPT_FILES] = KeptFiles()
+    app[HOLDINGS] = Holdings(app[VAULT], edition(app[VENDORS], app[PLATFORM], config.base_url))
     letters = Letters(config.mail_sender, config.templates)
     app[SENDER] = Sender(app[DATABASE], config.relays, letters, schedule or Schedule())
     app.cleanup_ctx.append(_database)

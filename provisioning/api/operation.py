@@ -16,6 +16,7 @@ from provisioning.callers import Caller
 from provisioning.devices import Rendering
 from provisioning.errors import Forbidden, Stale
 from provisioning.fields import Input
+from provisioning.holdings import Holdings
 from provisioning.vault import Vault
 
 ADMIN: Final = frozenset({"admin"})
@@ -60,6 +61,8 @@ class Call:
     event: str
     resource: str
     has_relay: bool
+    holdings: Holdings
+    writes: bool = False
     detail: dict[str, Any] = field(default_factory=dict)
     mails: bool = False
 
