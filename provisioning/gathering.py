@@ -53,11 +53,11 @@ async def share(session: AsyncSession, vault: Vault, account_id: str) -> Shared:
 
 
 async def add_to(session: AsyncSession, shared: Shared, device: Device) -> None:
-    """Adds what this device needs."""
-    if device.location_id:
+    """Adds what this device needs and is not there yet."""
+    if device.location_id and device.location_id not in shared.zones:
         place = await locations.get(session, device.account_id, device.location_id)
         shared.zones[device.location_id] = place.form.timezone
-    if device.button_template_id:
+    if device.button_template_id and device.button_template_id not in shared.templates:
         template = await library.get(session, device.account_id, device.button_template_id)
         shared.templates[device.button_template_id] = template.buttons
 

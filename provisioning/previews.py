@@ -24,8 +24,8 @@ from provisioning.phones.phone import Phone
 from provisioning.phones.vendor import Vendor
 
 _ANOTHER: Final = f"{MASK} (another)"
-_PLACES: Final = ("‹number of line {}›", "‹name of line {}›", "‹user name of line {}›")
-_MAC: Final = "‹mac›"
+_PLACES: Final = ("«number of line {}»", "«name of line {}»", "«user name of line {}»")
+_MAC: Final = "«mac»"
 
 
 def shared(account: Account) -> Shared:
@@ -51,7 +51,7 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class FileDiff:
-    """`name` is that of one phone, with `‹mac›` where it is that of several. `diff` has the lines that go and
+    """`name` is that of one phone, with `«mac»` where it is that of several. `diff` has the lines that go and
     those that come, with `@@` between places."""
 
     name: str
@@ -148,7 +148,7 @@ async def _kind(rendering: Rendering, change: Change, kind: Kind, found: _Found)
     if isinstance(texts[1], RenderError):
         found.fail(texts[1], texts[0], phones)
         return
-    files = _diffs(*texts, (_MAC, _MAC))
+    files = _diffs(texts[0], texts[1], (_MAC, _MAC))
     found.add(files, (member for member in phones if _differs(vendor, files, member)))
 
 
@@ -228,6 +228,12 @@ def _diffs(before: Made, after: Texts, macs: tuple[str, str]) -> tuple[FileDiff,
 def _diff(before: str, after: str) -> str:
     """A unified diff without context and line numbers, which differ where the change does not."""
     old, new = before.splitlines(), after.splitlines()
+    if len(old) == len(new):
+        pairs = [(a, b) for a, b in zip(old, new, strict=True) if a != b]
+        # Other values of the same settings, as most changes are; the search for what was moved takes longer
+        # than the files themselves.
+        if all(a.partition("=")[0] == b.partition("=")[0] for a, b in pairs):
+            return "\n@@\n".join(f"-{a}\n+{b}" for a, b in pairs)
     start = next(
         (i for i, (a, b) in enumerate(zip(old, new, strict=False)) if a != b), min(len(old), len(new))
     )
@@ -257,7 +263,7 @@ def _fit(vendor: Vendor, members: Sequence[Member]) -> tuple[list[Member], list[
 
 def _differs(vendor: Vendor, files: Sequence[FileDiff], member: Member) -> bool:
     """Whether the diff is one with the member's own texts, too: a label may say what its number is anyway."""
-    if not any("‹" in each.diff for each in files):
+    if not any("«" in each.diff for each in files):
         return True
     own = _own(vendor, member)
     places = (place for each in files for place in _replaced(each.diff, own).split("\n@@\n"))

@@ -1,4 +1,4 @@
-"""Previews: which phones would get other files by a change, before it is made; and after it, to be taken back."""
+"""Previews: which phones would get other files by a change, before it is made or while it can be undone."""
 
 import contextlib
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
@@ -65,7 +65,7 @@ class PreviewPhone(Answer):
 
 class PreviewFile(Answer):
     """`diff` has the lines that go (`-`) and those that come (`+`), `@@` between places; `cut` when it is
-    longer than is told. `‹mac›` and its like stand for what each phone has its own of."""
+    longer than is told. `«mac»` and its like stand for what each phone has its own of."""
 
     name: str
     diff: str
@@ -81,7 +81,7 @@ class PreviewGroup(Answer):
 
 
 class PreviewFailure(Answer):
-    """`count` phones whose files could not be made, and why; `already` when they cannot be made now either."""
+    """`count` phones whose files could not be made, and why; `already` when they cannot be made now."""
 
     count: int
     phones: list[PreviewPhone]
@@ -90,8 +90,8 @@ class PreviewFailure(Answer):
 
 
 class PreviewAnswer(Answer):
-    """Of `total` phones `changed` would get other files. `more_groups` are groups that are not told. `refused`
-    says why the change itself would not be accepted."""
+    """Of `total` phones `changed` would get other files. `more_groups` are groups that are not told.
+    `refused` says why the change itself would not be accepted."""
 
     total: int
     changed: int
