@@ -5,7 +5,8 @@
 One process, over HTTP. Half of the phones are Yealinks, half Polycoms, of three models each, bound to one
 template. With --unlike each phone has a key of its own, so that no two of them are of one kind. Prints for
 each change the seconds, those of the processor, the longest time in which the server's loop did nothing
-else, and what was told; then the same of the count of the phones that hold the newest files, none of which is known yet.
+else, and what was told; then the same of the count of the phones that hold the newest files, none of which is
+known yet.
 """
 
 import argparse

@@ -1,16 +1,16 @@
 """Whether a phone holds the newest files: told by what it fetched, as phones do, over real HTTP."""
 
 from dataclasses import replace
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
-from provisioning import boot_log, sightings
+from provisioning import boot_log, devices, gathering, sightings
 from provisioning.boot_log import Entry, Verdict
 from provisioning.db import now
-from provisioning.holdings import Holdings, edition
+from provisioning.holdings import Holdings, edition, newest
 from provisioning.phones.options import Options
 from provisioning.sightings import Held
 from provisioning.virtual_phone import virtual_phone
@@ -151,14 +151,13 @@ async def test_a_directory_that_changes_outdates_a_phone_though_its_main_file_is
     path = f"/devices/{found['id']}"
     await account.admin.patch(path, {"button_overrides": [button]})
     await boot(account, POLYCOM)
-    async with account.house.http.get(f"{account.url}{POLYCOM[2]}-account.cfg") as answer:
-        before = await answer.read()
+    name = f"{POLYCOM[2]}-account.cfg"
+    async with account.house.http.get(account.url + name) as answer:
+        before = await answer.text()
+    await account.house.log.flush()
     await account.admin.patch(path, {"button_overrides": [{**button, "label": "Cab"}]})
-    async with account.house.http.get(f"{account.url}{POLYCOM[2]}-account.cfg") as answer:
-        assert await answer.read() == before
-    # The fetch above was one of the main file: what goes with it is fetched next.
-    found = await device(account, POLYCOM)
-    await account.admin.patch(path, {"button_overrides": [{**button, "label": "Taxi again"}]})
+    files = (await account.technician.get(f"{path}/files?reveal=true")).json["data"]
+    assert [file["content"] for file in files if file["name"] == name] == [before]
     assert await is_current(account, POLYCOM) is False
 
 
@@ -186,8 +185,8 @@ async def test_notes_that_two_servers_write_out_of_order_keep_what_is_newest_of_
     at = now()
 
     def entry(seconds: int, held: Held | None) -> Entry:
-        time = at + timedelta(seconds=seconds)
-        made = Entry(time, "GET", "x", "192.0.2.7", "", account.id, mac=YEALINK[2], generation=1, held=held)
+        then = at + timedelta(seconds=seconds)
+        made = Entry(then, "GET", "x", "192.0.2.7", "", account.id, mac=YEALINK[2], generation=1, held=held)
         return replace(made, verdict=Verdict.SERVED)
 
     for entries in (
@@ -210,32 +209,32 @@ async def test_notes_that_two_servers_write_out_of_order_keep_what_is_newest_of_
 
 
 async def test_where_no_rule_can_say_the_clock_another_day_may_outdate_a_phone(account: Account) -> None:
-    """Morocco's clock changes with Ramadan: 2027-02-07 and back on 2027-03-14."""
-    house = account.house
+    """Phones are told the offset of the day: Jerusalem's is another in winter than in summer."""
+    house, winter = account.house, date(2027, 1, 20)
     found = await device(account, YEALINK)
-    await account.admin.patch(f"/devices/{found['id']}/options", {"timezone": "Africa/Casablanca"})
+    await account.admin.patch(f"/devices/{found['id']}/options", {"timezone": "Asia/Jerusalem"})
+    await boot(account, YEALINK)
+    holdings = Holdings(house.vault, (await held(account, YEALINK)).held_edition or "")
 
-    async def told(day: date, holdings: Holdings) -> bool | None:
-        rendering = replace(house.rendering, today=day)
-        from provisioning import devices
-
+    async def told(day: date) -> bool | None:
         async with house.database.read() as session:
             one = await devices.of(session, account.id, [found["id"]])
             seen = await sightings.of(session, account.id, [YEALINK[2]])
+            rendering = replace(house.rendering, today=day)
             current = await holdings.current(session, rendering, account.id, one, seen, remember=True)
         return current[found["id"]]
 
-    await boot(account, YEALINK)
-    row = await held(account, YEALINK)
-    assert row.held_edition
-    holdings = Holdings(house.vault, row.held_edition)
+    # As if it had fetched on that day.
     async with house.database.write() as session:
-        row = await session.get(sightings.Row, (account.id, YEALINK[2]))  # type: ignore[assignment]
-        row.held_at = datetime.fromisoformat("2027-01-20T12:00:00+00:00")
-        # What it would have fetched on that day.
-        await session.flush()
-    assert await told(date(2027, 1, 21), holdings) is True
-    assert await told(date(2027, 2, 20), holdings) is False
+        (one,) = await devices.of(session, account.id, [found["id"]])
+        token = account.url.split("/")[-2]
+        rendering = replace(house.rendering, today=winter)
+        phone = await gathering.gather(session, house.vault, rendering, one, token)
+        row = await session.get(sightings.Row, (account.id, YEALINK[2]))
+        assert row
+        row.held_at = datetime.combine(winter, time(12), UTC)
+        row.held_digest = newest(rendering.vendors["yealink"], phone)
+    assert [await told(date(2027, month, 21)) for month in (1, 7)] == [True, False]
 
 
 async def test_another_edition_of_the_templates_is_compared_byte_for_byte(account: Account) -> None:

@@ -8,3 +8,4 @@ import "./activity.js";
 import "./upload.js";
 import "./devices.js";
 import "./menu.js";
+import "./previews.js";
