@@ -1,4 +1,4 @@
-"""A preview tells which phones would get other files, how, and whose could not be made; it changes nothing."""
+"""A preview tells which phones would get other files, how, and whose cannot be made; it changes nothing."""
 
 from typing import Any
 

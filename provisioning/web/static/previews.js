@@ -140,8 +140,9 @@ document.addEventListener("autosaved", async ({ detail }) => {
   field?.querySelector(".note")?.remove();
   if (!field || !data || !(data.changed + data.failed)) return;
   const note = element("p", "", { class: "note", role: "status" });
-  const show = element("button", "Show", { type: "button", class: "plain", "aria-label": `Show what changes with ${label}` });
-  const undo = element("button", "Undo", { type: "button", class: "plain", "aria-label": `Undo ${label}` });
+  const said = { type: "button", class: "plain", "aria-describedby": `${id}-label` };
+  const show = element("button", "Show", said);
+  const undo = element("button", "Undo", said);
   show.addEventListener("click", () => preview(asked, { title: label, done: true }));
   undo.addEventListener("click", () => undone(resource, { [name]: former }, etag, id), { once: true });
   field.append(note);
