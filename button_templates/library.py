@@ -89,10 +89,15 @@ def starters() -> Mapping[str, TemplateForm]:
     }
 
 
-async def _write(session: AsyncSession, row: Row, form: TemplateForm) -> Template:
-    namesake = await find(session, row.account_id, form.name)
-    if namesake and namesake.id != row.id:
+async def check_name(session: AsyncSession, account_id: str, template_id: str, name: str) -> None:
+    """Raises `Invalid` when another template of the account has this name."""
+    namesake = await find(session, account_id, name)
+    if namesake and namesake.id != template_id:
         raise invalid("name", "another button template has this name")
+
+
+async def _write(session: AsyncSession, row: Row, form: TemplateForm) -> Template:
+    await check_name(session, row.account_id, row.id, form.name)
     row.name, row.description = form.name, form.description
     row.buttons = stored(form.buttons)
     session.add(row)

@@ -129,12 +129,17 @@ async def set_general(session: AsyncSession, account_id: str, general: General) 
     assign(await _locked(session, account_id), general)
 
 
-async def set_telephony(session: AsyncSession, account_id: str, telephony: Telephony) -> None:
+async def check_telephony(session: AsyncSession, account_id: str, telephony: Telephony) -> None:
     """Raises `Invalid` for a number or a clip that the account does not have."""
     await numbers.expect(
         session, account_id, telephony.default_outbound_number_id, field="default_outbound_number_id"
     )
     await clips.expect(session, account_id, telephony.hold_music_clip_id, field="hold_music_clip_id")
+
+
+async def set_telephony(session: AsyncSession, account_id: str, telephony: Telephony) -> None:
+    """Raises `Invalid` as `check_telephony` does."""
+    await check_telephony(session, account_id, telephony)
     assign(await _locked(session, account_id), telephony)
 
 

@@ -20,7 +20,8 @@ _READS: Final = """
     account.read telephony.read device_options.read emergency_recipients.read
     provisioning.read provisioning.board provisioning.unknown_phones
     extension.reveal
-    device.buttons device.options device.preview device.reveal device.boots device.timeline device.export
+    device.buttons device.options device.preview device.reveal device.boots device.timeline
+    device.current_count device.export
     button_template.fit phone_model.list config.preview
     activity.list activity.events
     switch.call_settings switch.hold_music switch.caller_id switch.directory

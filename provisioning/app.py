@@ -14,6 +14,7 @@ from provisioning.config import Config
 from provisioning.db import Database
 from provisioning.direct import direct
 from provisioning.dossiers import Dossiers
+from provisioning.holdings import Holdings, edition
 from provisioning.kept_files import KeptFiles
 from provisioning.letter import Letters
 from provisioning.parts import (
@@ -22,6 +23,7 @@ from provisioning.parts import (
     DATABASE,
     DIRECT,
     DOSSIERS,
+    HOLDINGS,
     KEPT_FILES,
     PLATFORM,
     PRUNER,
@@ -71,6 +73,7 @@ def make_app(
     app[STANDINGS] = Standings(app[DIRECT], app[VAULT])
     app[DOSSIERS] = Dossiers(app[DATABASE], app[DIRECT], app[VAULT], app[VENDORS])
     app[KEPT_FILES] = KeptFiles()
+    app[HOLDINGS] = Holdings(app[VAULT], edition(app[VENDORS], app[PLATFORM], config.base_url))
     letters = Letters(config.mail_sender, config.templates)
     app[SENDER] = Sender(app[DATABASE], config.relays, letters, schedule or Schedule())
     app.cleanup_ctx.append(_database)

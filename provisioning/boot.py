@@ -5,7 +5,7 @@ import functools
 import hashlib
 import re
 from collections.abc import Hashable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Final, TypeVar
 
@@ -13,7 +13,7 @@ import sqlalchemy.exc
 from aiohttp import web
 
 import tokens
-from provisioning import gathering, revisions, test_boot, uploads
+from provisioning import gathering, holdings, revisions, test_boot, uploads
 from provisioning.answer import Answer
 from provisioning.boot_log import Entry, Verdict
 from provisioning.devices import Device, Vendors, provisioning_url
@@ -26,13 +26,16 @@ from provisioning.parts import (
     CONFIG,
     DATABASE,
     DOSSIERS,
+    HOLDINGS,
     KEPT_FILES,
     STANDINGS,
     VAULT,
     VENDORS,
     rendering,
 )
+from provisioning.phones.phone import Phone
 from provisioning.phones.vendor import Claim, File, Vendor, split_mac
+from provisioning.sightings import Held
 from provisioning.standings import Standing
 from provisioning.virtual_phone import REASON
 from tokens import Resolved
@@ -133,12 +136,13 @@ def read_path(raw_path: str) -> Asked:
 async def _fetch(app: web.Application, asked: Asked, entry: Entry) -> KeptFile:
     """From memory only what a look that began after the request says is still right."""
     standing = _current(await app[STANDINGS].of(asked.token), entry)
-    kept = app[KEPT_FILES].get(_key(entry, standing.revision, asked))
+    kept = app[KEPT_FILES].get(_key(entry, standing.revision, asked.file))
     if kept is None:
         kept = await _make(app, asked, entry)
     elif kept.device:
         _note_device(app[VENDORS], kept.device, entry)
     entry.verdict, entry.status, entry.config_hash = Verdict.SERVED, 200, kept.config_hash
+    entry.held = kept.held
     return kept
 
 
@@ -160,8 +164,34 @@ async def _make(app: web.Application, asked: Asked, entry: Entry) -> KeptFile:
         if not file.exists_for(phone):
             raise Refused(Verdict.FILE_ABSENT, f"the phone option {file.needs} is not set")
         kept = _kept(app[VENDORS][device.vendor].render(file, phone), file, device)
-    app[KEPT_FILES].put(_key(entry, dossier.standing.revision, asked), kept)
+        if file.main:
+            kept = replace(kept, held=_held(app, entry, dossier.standing.revision, device, phone, kept))
+    app[KEPT_FILES].put(_key(entry, dossier.standing.revision, asked.file), kept)
     return kept
+
+
+def _held(
+    app: web.Application, entry: Entry, revision: int, device: Device, phone: Phone, main: KeptFile
+) -> Held | None:
+    """What the phone holds with its main file: its others are made now, too, since it asks for them next.
+    None when one of them cannot be made."""
+    vendor, files, hashes = app[VENDORS][device.vendor], app[KEPT_FILES], dict[str, str]()
+    try:
+        for suffix, file in vendor.own_files(phone):
+            if file.main:
+                hashes[suffix] = main.config_hash
+            elif file.element and phone.contacts:
+                hashes[suffix] = _kept(
+                    vendor.render(file, replace(phone, contacts=())), file, None
+                ).config_hash
+            else:
+                key = _key(entry, revision, phone.mac + suffix)
+                kept = files.get(key) or _kept(vendor.render(file, phone), file, device)
+                files.put(key, kept)
+                hashes[suffix] = kept.config_hash
+    except RenderError:
+        return None
+    return Held(revision, app[HOLDINGS].edition, holdings.digest(hashes))
 
 
 async def _dossier(app: web.Application, asked: Asked, entry: Entry) -> Dossier:
@@ -178,9 +208,9 @@ def _uploaded(dossier: Dossier, asked: Asked) -> bytes:
     return tokens.put_in(dossier.written[asked.suffix], asked.token)
 
 
-def _key(entry: Entry, revision: int, asked: Asked) -> Hashable:
+def _key(entry: Entry, revision: int, file: str) -> Hashable:
     """All that the content of a file follows from."""
-    return entry.account_id, entry.generation, revision, entry.time.toordinal(), asked.file
+    return entry.account_id, entry.generation, revision, entry.time.toordinal(), file
 
 
 def _kept(content: bytes, file: File, device: Device | None) -> KeptFile:

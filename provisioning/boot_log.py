@@ -4,11 +4,11 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from operator import attrgetter
-from typing import Final
+from typing import Any, Final
 
 import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
@@ -45,7 +45,8 @@ class Verdict(StrEnum):
 @dataclass(slots=True)
 class Entry:
     """A request as it is answered. `account_id` is None while no account is known; `scheme` is how the phone
-    came, `http` or `https`."""
+    came, `http` or `https`; `held` is there when it was the phone's main file that was served, and goes to
+    the sightings."""
 
     time: datetime
     method: str
@@ -63,6 +64,7 @@ class Entry:
     config_hash: str | None = None
     firmware: str | None = None
     scheme: str | None = None
+    held: sightings.Held | None = None
 
 
 class Row(Base):
@@ -111,9 +113,8 @@ class Row(Base):
 
 
 _devices = sa.table("devices", sa.column("account_id"), sa.column("mac"))
-_COLUMNS = [field.name for field in fields(Entry)]
+_COLUMNS = [column.name for column in Row.__table__.columns if column.name != "id"]
 _values = attrgetter(*_COLUMNS)
-_fetched = attrgetter("time", "ip", "generation", "firmware", "account_id", "mac")
 _refused = attrgetter("time", "ip", "generation", "account_id", "mac")
 
 
@@ -151,16 +152,16 @@ class BootLog:
         """`entries` are in the order of their phones. The notes of what was seen may be written twice."""
         phones = [entry for entry in entries if entry.account_id and entry.mac]
         refused = [_refused(entry) for entry in phones if entry.verdict is Verdict.TOKEN_ROTATED]
-        # The last one that was served; only a whole answer counts: a HEAD has told the phone nothing.
-        fetched = {
-            _phone(entry): _fetched(entry)
-            for entry in phones
-            if entry.verdict is Verdict.SERVED and entry.method == "GET"
-        }
+        # Only a whole answer counts: a HEAD has told the phone nothing.
+        served = [entry for entry in phones if entry.verdict is Verdict.SERVED and entry.method == "GET"]
+        held = {_phone(entry): entry for entry in served if entry.held}
+        fetched = [
+            _fetched(entry, held.get(phone)) for phone, entry in {_phone(e): e for e in served}.items()
+        ]
         if refused:
             await self._patiently(lambda: self._direct.write(sightings.NOTE_REFUSED, refused))
         if fetched:
-            await self._patiently(lambda: self._direct.write(sightings.NOTE_FETCHED, [*fetched.values()]))
+            await self._patiently(lambda: self._direct.write(sightings.NOTE_FETCHED, fetched))
         rows = [*map(_values, entries)]
         await self._patiently(lambda: self._direct.append(Row.__tablename__, _COLUMNS, rows))
 
@@ -255,6 +256,13 @@ async def page(
     # Not by number: several servers write what they have gathered, each when its time has come.
     rows = list(await session.scalars(query.order_by(Row.time.desc(), Row.id.desc()).limit(limit + 1)))
     return rows[:limit], str(rows[limit - 1].id) if len(rows) > limit else None
+
+
+def _fetched(entry: Entry, main: Entry | None) -> Sequence[Any]:
+    """What is noted of a phone's last fetch, and of the last of its main file."""
+    held = main and main.held
+    told = (main.time, held.revision, held.edition, held.digest) if main and held else (None,) * 4
+    return entry.time, entry.ip, entry.generation, entry.firmware, *told, entry.account_id, entry.mac
 
 
 def _phone(entry: Entry) -> tuple[str, str]:

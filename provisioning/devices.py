@@ -138,6 +138,12 @@ async def page(
     return await _with_lines(session, rows), following
 
 
+async def of(session: AsyncSession, account_id: str, ids: Sequence[str]) -> list[Device]:
+    """Those of `ids` that are devices of the account."""
+    rows = await session.scalars(sa.select(Row).where(Row.account_id == account_id, Row.id.in_(ids)))
+    return await _with_lines(session, list(rows))
+
+
 async def delete(session: AsyncSession, account_id: str, device_id: str) -> None:
     """The phone's uploads go with it."""
     await session.delete(await _row(session, account_id, device_id))
@@ -152,6 +158,12 @@ async def each(session: AsyncSession, account_id: str) -> AsyncIterator[Device]:
         for device in await _with_lines(session, rows):
             yield device
         last = rows[-1].id
+
+
+async def total(session: AsyncSession, account_id: str) -> int:
+    """How many devices the account has."""
+    count = sa.select(sa.func.count()).select_from(Row).where(Row.account_id == account_id)
+    return await session.scalar(count) or 0
 
 
 async def list_all(session: AsyncSession, account_id: str) -> list[Device]:
@@ -226,9 +238,24 @@ def write_columns(row: Row, vendors: Vendors, form: DeviceForm) -> None:
     row.options = form.options.model_dump(mode="json", exclude_none=True)
 
 
-async def _write(session: AsyncSession, vendors: Vendors, row: Row, form: DeviceForm) -> Device:
+async def changed(
+    session: AsyncSession, vendors: Vendors, account_id: str, device_id: str, form: DeviceForm
+) -> Device:
+    """The device as `update` would make it; raises what that raises, and changes nothing."""
+    row = await _row(session, account_id, device_id)
+    await _check(session, vendors, row, form)
+    values = {name: getattr(form, name) for name in DeviceForm.model_fields}
+    values |= {"vendor": _vendor(vendors, form).name, "lines": tuple(form.lines)}
+    return Device(id=device_id, account_id=account_id, **values)
+
+
+async def _check(session: AsyncSession, vendors: Vendors, row: Row, form: DeviceForm) -> None:
     _check_model(_vendor(vendors, form), form)
     await _check_references(session, row, form)
+
+
+async def _write(session: AsyncSession, vendors: Vendors, row: Row, form: DeviceForm) -> Device:
+    await _check(session, vendors, row, form)
     write_columns(row, vendors, form)
     session.add(row)
     await session.flush()

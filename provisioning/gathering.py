@@ -53,11 +53,11 @@ async def share(session: AsyncSession, vault: Vault, account_id: str) -> Shared:
 
 
 async def add_to(session: AsyncSession, shared: Shared, device: Device) -> None:
-    """Adds what this device needs."""
-    if device.location_id:
+    """Adds what this device needs and is not there yet."""
+    if device.location_id and device.location_id not in shared.zones:
         place = await locations.get(session, device.account_id, device.location_id)
         shared.zones[device.location_id] = place.form.timezone
-    if device.button_template_id:
+    if device.button_template_id and device.button_template_id not in shared.templates:
         template = await library.get(session, device.account_id, device.button_template_id)
         shared.templates[device.button_template_id] = template.buttons
 
@@ -79,7 +79,6 @@ def assemble(
     options = resolve(rendering.platform, account.options, device.options)
     if why := lack(options):
         raise RenderError(why)
-    zone = device.location_id and shared.zones[device.location_id]
     return vendor.phone(
         mac=device.mac,
         model=model,
@@ -92,12 +91,20 @@ def assemble(
         overrides=device.button_overrides,
         extension_length=account.telephony.extension_length,
         options=options,
-        zone=options.timezone or zone or account.general.timezone,
+        zone=zone(rendering, shared, device),
         today=rendering.today,
         admin_password=shared.admin_password,
         url=provisioning_url(rendering.base_url, token),
         contacts=_contacts(vendor, written),
     )
+
+
+def zone(rendering: Rendering, shared: Shared, device: Device) -> str:
+    """The time zone that the phone's clock is told: an option, else the location's, else the account's."""
+    layers = (device.options, shared.account.options, rendering.platform)
+    option = next((options.timezone for options in layers if options.timezone), None)
+    place = device.location_id and shared.zones[device.location_id]
+    return option or place or shared.account.general.timezone
 
 
 def site(rendering: Rendering, account: Account, url: str) -> Site:

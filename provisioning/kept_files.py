@@ -5,16 +5,18 @@ from collections.abc import Hashable
 from dataclasses import dataclass
 
 from provisioning.devices import Device
+from provisioning.sightings import Held
 
 
 @dataclass(frozen=True, slots=True)
 class KeptFile:
-    """`device` is the one whose file it is, None for a file that phones share."""
+    """`device` is the one whose file it is, None for one that phones share; `held` belongs to a main file."""
 
     content: bytes
     content_type: str
     config_hash: str
     device: Device | None
+    held: Held | None = None
 
 
 class KeptFiles:

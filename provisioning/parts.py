@@ -11,6 +11,7 @@ from provisioning.db import Database, now
 from provisioning.devices import Rendering, Vendors
 from provisioning.direct import Direct
 from provisioning.dossiers import Dossiers
+from provisioning.holdings import Holdings
 from provisioning.kept_files import KeptFiles
 from provisioning.phones.options import Options
 from provisioning.pruning import Pruner
@@ -27,6 +28,7 @@ STANDINGS: Final = web.AppKey("standings", Standings)
 KEPT_FILES: Final = web.AppKey("kept_files", KeptFiles)
 DOSSIERS: Final = web.AppKey("dossiers", Dossiers)
 PRUNER: Final = web.AppKey("pruner", Pruner)
+HOLDINGS: Final = web.AppKey("holdings", Holdings)
 SENDER: Final = web.AppKey("sender", Sender)
 VENDORS: Final = web.AppKey[Vendors]("vendors")
 PLATFORM: Final = web.AppKey("platform", Options)

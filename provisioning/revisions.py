@@ -22,6 +22,11 @@ class Row(Base):
     revision: Mapped[int] = mapped_column(sa.BigInteger())
 
 
+async def of(session: AsyncSession, account_id: str) -> int:
+    """The account's revision as this transaction sees it."""
+    return await session.scalar(sa.select(Row.revision).where(Row.account_id == account_id)) or 0
+
+
 async def bump(session: AsyncSession, account_id: str, *, by: int = 1) -> None:
     """For what a phone wrote itself and gets back in a file of ours, which no trigger can tell from a log."""
     bumped = sa.update(Row).where(Row.account_id == account_id).values(revision=Row.revision + by)

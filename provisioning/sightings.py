@@ -15,7 +15,8 @@ _devices = sa.table("devices", sa.column("account_id"), sa.column("mac"))
 
 
 class Row(Base):
-    """`fetched_…` is the last fetch that was served, `refused_…` the last with a rotated token."""
+    """`fetched_…` is the last fetch that was served, `refused_…` the last with a rotated token, `held_…`
+    what the phone had when it was last served its main file."""
 
     __tablename__ = "sightings"
 
@@ -30,26 +31,49 @@ class Row(Base):
     refused_at: Mapped[datetime | None]
     refused_ip: Mapped[str | None]
     refused_generation: Mapped[int | None]
+    held_at: Mapped[datetime | None]
+    held_revision: Mapped[int | None] = mapped_column(sa.BigInteger())
+    held_edition: Mapped[str | None]
+    held_digest: Mapped[str | None]
 
 
-def _note(*columns: str) -> str:
-    """For `Direct.write`: sets the columns, the first of which is a time, of an account and a MAC address.
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What all files of a phone's own were when its main one was made: their digest, the account's revision,
+    and the edition of what is not the account's (`holdings`)."""
+
+    revision: int
+    edition: str
+    digest: str
+
+
+def _note(*groups: Sequence[str]) -> str:
+    """For `Direct.write`: sets groups of columns, the first of each a time, of an account and a MAC address.
 
     A MAC address that no device of the account has is left out: anybody can claim one. A value that is None,
-    or older than what is known (two servers may write out of order), changes nothing.
+    or whose time is older than what is known (two servers may write out of order), changes nothing.
     """
-    first = columns[0]
-    news = ", ".join(f"{name} = COALESCE(excluded.{name}, sightings.{name})" for name in columns)
+    columns = [name for group in groups for name in group]
+    news = {time: f"excluded.{time} >= COALESCE(sightings.{time}, excluded.{time})" for time, *_ in groups}
+    set_ = ", ".join(
+        f"{name} = CASE WHEN {news[group[0]]} THEN COALESCE(excluded.{name}, sightings.{name})"
+        f" ELSE sightings.{name} END"
+        for group in groups
+        for name in group
+    )
     return f"""
 INSERT INTO sightings ({", ".join(columns)}, account_id, mac)
 SELECT {", ".join("?" * len(columns))}, account_id, mac FROM devices WHERE account_id = ? AND mac = ?
-ON CONFLICT (account_id, mac) DO UPDATE SET {news}
-WHERE sightings.{first} IS NULL OR sightings.{first} <= excluded.{first}
+ON CONFLICT (account_id, mac) DO UPDATE SET {set_}
+WHERE {" OR ".join(news.values())}
 """  # noqa: S608
 
 
-NOTE_FETCHED: Final = _note("fetched_at", "fetched_ip", "generation", "firmware")
-NOTE_REFUSED: Final = _note("refused_at", "refused_ip", "refused_generation")
+NOTE_FETCHED: Final = _note(
+    ("fetched_at", "fetched_ip", "generation", "firmware"),
+    ("held_at", "held_revision", "held_edition", "held_digest"),
+)
+NOTE_REFUSED: Final = _note(("refused_at", "refused_ip", "refused_generation"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +84,8 @@ class Sighting:
     firmware: str | None = None
     refused_at: datetime | None = None
     refused_ip: str | None = None
+    held_at: datetime | None = None
+    held: Held | None = None
 
     def status(self, current: int) -> str:
         """`pending` before the first fetch, `stale` when the last one came with a token that is rotated."""
@@ -73,12 +99,23 @@ class Sighting:
 
 async def of(session: AsyncSession, account_id: str, macs: Sequence[str]) -> Mapping[str, Sighting]:
     rows = await session.scalars(sa.select(Row).where(Row.account_id == account_id, Row.mac.in_(macs)))
-    return {
-        row.mac: Sighting(
-            row.fetched_at, row.fetched_ip, row.generation, row.firmware, row.refused_at, row.refused_ip
-        )
-        for row in rows
-    }
+    return {row.mac: _sighting(row) for row in rows}
+
+
+def _sighting(row: Row) -> Sighting:
+    held = None
+    if row.held_digest is not None and row.held_revision is not None:
+        held = Held(row.held_revision, row.held_edition or "", row.held_digest)
+    return Sighting(
+        row.fetched_at,
+        row.fetched_ip,
+        row.generation,
+        row.firmware,
+        row.refused_at,
+        row.refused_ip,
+        row.held_at,
+        held,
+    )
 
 
 async def counts(session: AsyncSession, account_id: str, current: int) -> Mapping[str, int]:

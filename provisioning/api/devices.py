@@ -37,7 +37,11 @@ from provisioning.sightings import Sighting
 
 
 class DeviceAnswer(Answer):
-    """`status` is `pending` before the first fetch, `stale` when the last one came with a rotated token."""
+    """`status` is `pending` before the first fetch, `stale` when the last one came with a rotated token.
+
+    `config_current` says whether the phone's own files would be the same if it fetched them now; null while
+    it has never fetched them.
+    """
 
     volatile = frozenset(
         {
@@ -47,6 +51,7 @@ class DeviceAnswer(Answer):
             "last_fetch_ip",
             "last_fetch_generation",
             "firmware",
+            "config_current",
         }
     )
 
@@ -68,6 +73,18 @@ class DeviceAnswer(Answer):
     last_fetch_ip: str | None
     last_fetch_generation: int | None
     firmware: str | None
+    config_current: bool | None
+
+
+class CurrentCountAnswer(Answer):
+    """Of `total` phones `counted` have been looked at so far: ask again for the rest. `current` of them hold
+    the newest files; those that have never fetched do not."""
+
+    volatile = frozenset({"counted", "current"})
+
+    counted: int
+    current: int
+    total: int
 
 
 class ButtonAnswer(Answer):
@@ -137,7 +154,9 @@ DevicePage = page_of(DeviceAnswer)
 BootPage = page_of(BootAnswer)
 
 
-def _answer(device: Device, number: str | None, seen: Sighting, generation: int) -> DeviceAnswer:
+def _answer(
+    device: Device, number: str | None, seen: Sighting, generation: int, current: bool | None
+) -> DeviceAnswer:
     return DeviceAnswer(
         id=device.id,
         mac=device.mac,
@@ -157,6 +176,7 @@ def _answer(device: Device, number: str | None, seen: Sighting, generation: int)
         last_fetch_ip=seen.fetched_ip,
         last_fetch_generation=seen.generation,
         firmware=seen.firmware,
+        config_current=current,
     )
 
 
@@ -164,8 +184,12 @@ async def _answers(call: Call, found: Sequence[Device]) -> list[DeviceAnswer]:
     generation = await tokens.generation(call.session, call.account_id)
     seen = await sightings.of(call.session, call.account_id, [device.mac for device in found])
     shown = await caller_id.of_devices(call.session, call.account_id, [device.id for device in found])
+    current = await call.holdings.current(
+        call.session, call.rendering, call.account_id, found, seen, remember=not call.writes
+    )
     return [
-        _answer(device, shown[device.id], seen.get(device.mac, Sighting()), generation) for device in found
+        _answer(device, shown[device.id], seen.get(device.mac, Sighting()), generation, current[device.id])
+        for device in found
     ]
 
 
@@ -173,7 +197,7 @@ async def _one(call: Call, device: Device) -> DeviceAnswer:
     return (await _answers(call, [device]))[0]
 
 
-async def _with_ids(call: Call, body: Input) -> Input:
+async def with_ids(call: Call, body: Input) -> Input:
     """`lines` may be named by the numbers of extensions, too."""
     lines: list[str] = getattr(body, "lines", None) or []
     ids = await extensions.ids_of(call.session, call.account_id, [line for line in lines if line.isdigit()])
@@ -211,7 +235,7 @@ async def list_(call: Call, query: DevicesQuery) -> Answer:
 )
 async def create(call: Call, body: DeviceForm) -> DeviceAnswer:
     """A new device; its vendor is told from the MAC address when absent, lines are ids or numbers."""
-    form = check(DeviceForm, dict(await _with_ids(call, body)))
+    form = check(DeviceForm, dict(await with_ids(call, body)))
     made = await devices.add(call.session, call.rendering.vendors, call.account_id, form)
     await gathering.try_out(call.session, call.vault, call.rendering, made)
     return call.created(await _one(call, made))
@@ -244,6 +268,20 @@ async def export(call: Call) -> str:
     return await device_csv.export(call.session, call.account_id)
 
 
+@operation(
+    "GET",
+    "/devices/current-count",
+    "device.current_count",
+    roles=READER,
+    answer=CurrentCountAnswer,
+    resource="device",
+)
+async def current_count(call: Call) -> CurrentCountAnswer:
+    """How many phones hold the newest files; of very many, so many as can be told in a second."""
+    count = await call.holdings.count(call.session, call.rendering, call.account_id)
+    return CurrentCountAnswer(counted=count.counted, current=count.current, total=count.total)
+
+
 @operation("GET", "/devices/{id}", "device.read", roles=READER, answer=DeviceAnswer, resource="device/{id}")
 async def read(call: Call) -> DeviceAnswer:
     """One device, with its last fetch."""
@@ -264,7 +302,7 @@ async def update(call: Call, body: Input) -> DeviceAnswer:
     before = await read(call)
     call.expect(before)
     current = await devices.get(call.session, call.account_id, call.id)
-    form = check(DeviceForm, merged(current.form(), await _with_ids(call, body)))
+    form = check(DeviceForm, merged(current.form(), await with_ids(call, body)))
     device = await devices.update(call.session, call.rendering.vendors, call.account_id, call.id, form)
     await gathering.try_out(call.session, call.vault, call.rendering, device)
     after = await _one(call, device)

@@ -16,6 +16,7 @@ from provisioning.callers import Caller
 from provisioning.devices import Rendering
 from provisioning.errors import Forbidden, Stale
 from provisioning.fields import Input
+from provisioning.holdings import Holdings
 from provisioning.vault import Vault
 
 ADMIN: Final = frozenset({"admin"})
@@ -62,6 +63,8 @@ class Call:
     resource: str
     has_relay: bool
     origin: str | None
+    holdings: Holdings
+    writes: bool = False
     detail: dict[str, Any] = field(default_factory=dict)
     mails: bool = False
 

@@ -20,6 +20,7 @@ from provisioning.api import (  # noqa: F401  (the modules declare their operati
     locations,
     models,
     phone_numbers,
+    previews,
     problem,
     provisioning,
     run,

@@ -20,7 +20,7 @@ from provisioning.api.stream import Streamed
 from provisioning.callers import Caller
 from provisioning.errors import NotFound, ProvisioningError, invalid
 from provisioning.http import client_address, own_origin, session_value
-from provisioning.parts import CONFIG, DATABASE, SENDER, VAULT, rendering
+from provisioning.parts import CONFIG, DATABASE, HOLDINGS, SENDER, VAULT, rendering
 
 _log = logging.getLogger(__name__)
 _running: set[asyncio.Task[web.Response]] = set()
@@ -146,6 +146,8 @@ def _call(run: _Run, caller: Caller, session: AsyncSession) -> Call:
         resource=run.resource,
         has_relay=run.request.app[SENDER].has_relay,
         origin=own_origin(run.request),
+        holdings=run.request.app[HOLDINGS],
+        writes=run.operation.writes,
     )
 
 

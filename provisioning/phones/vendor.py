@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import hashlib
 import re
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
@@ -23,6 +24,7 @@ from button_templates.layout import Button, Face, Key
 from provisioning.errors import RenderError
 from provisioning.phones.clock import clock
 from provisioning.phones.options import Options
+from provisioning.phones.own import Own
 from provisioning.phones.phone import Expansion, Line, Model, Phone, Site
 
 _MAC = re.compile(r"((?:[0-9a-f]{2}[:-]?){5}[0-9a-f]{2})(?P<suffix>[.-].*)")
@@ -63,7 +65,7 @@ class File:
 
     `upload` is `replace` or `append` where the phone may write it, `absorb` where its entries named
     `element` then become part of the rendered file. `where` names the model's fact, and
-    `needs` the phone's option, without which the file does not exist.
+    `needs` the phone's option, without which the file does not exist. `main` is the one with the settings.
     """
 
     content_type: str
@@ -72,6 +74,7 @@ class File:
     element: str | None = None
     where: str | None = None
     needs: str | None = None
+    main: bool = False
 
     def exists_for(self, phone: Phone) -> bool:
         return self.needs is None or getattr(phone.options, self.needs) is not None
@@ -126,7 +129,7 @@ class Vendor:
 
     def __init__(self, name: str, folders: Sequence[Path]) -> None:
         self.name = name
-        paths = [folder / name for folder in folders]
+        self._paths = paths = [folder / name for folder in folders]
         data = tomllib.loads(next(p for path in paths if (p := path / "vendor.toml").is_file()).read_text())
         self.title: str = data["title"]
         self.data: Mapping[str, Any] = data
@@ -142,15 +145,15 @@ class Vendor:
         self._user_agent = re.compile(data["user_agent"]["pattern"], re.IGNORECASE)
         # Each phone says the same with each request.
         self.claim = functools.lru_cache(16_384)(self._claim)
-        self._encode = {"line": self._line, "xml": self._xml}[data["encoding"]]
         self._parameter = _PARAMETERS[data["encoding"]]
+        self.encode = {"line": self._line, "xml": self._xml}[data["encoding"]]
         self._clear = re.compile(data["clear_words"]) if "clear_words" in data else None
         self._templates = _Environment(
             loader=jinja2.FileSystemLoader(paths),
             auto_reload=False,  # made files are kept, and what they were made of is not to change meanwhile
             undefined=jinja2.StrictUndefined,
             autoescape=True,
-            finalize=self._encode,
+            finalize=self.encode,
             trim_blocks=True,
             lstrip_blocks=True,
             keep_trailing_newline=True,
@@ -164,6 +167,14 @@ class Vendor:
             token.lower(): model.name for model in self.models.values() for token in model.facts["user_agent"]
         }
 
+    @cached_property
+    def edition(self) -> str:
+        """Another text whenever a file of the vendor's folder is another."""
+        files = sorted(path for folder in self._paths for path in folder.glob("*") if path.is_file())
+        return hashlib.sha256(
+            b"".join(hashlib.sha256(path.read_bytes()).digest() for path in files)
+        ).hexdigest()
+
     def file(self, suffix: str, model: Model) -> File | None:
         """The file of a phone of `model` whose name is its MAC and `suffix`."""
         file = self.files.get(suffix)
@@ -173,12 +184,17 @@ class Vendor:
         """The file of that name that belongs to no one phone."""
         return next((file for pattern, _, file in self.shared if pattern.fullmatch(name)), None)
 
+    def own_files(self, phone: Phone) -> Iterable[tuple[str, File]]:
+        """Every rendered file that is the phone's own, by suffix."""
+        for suffix in self.files:
+            if (file := self.file(suffix, phone.model)) and file.template and file.exists_for(phone):
+                yield suffix, file
+
     def file_names(self, phone: Phone) -> Iterable[tuple[str, File, bool]]:
         """Every rendered file that the phone may ask for, and whether it is the phone's own."""
         model = phone.model
-        for suffix in self.files:
-            if (file := self.file(suffix, model)) and file.template and file.exists_for(phone):
-                yield phone.mac + suffix, file, True
+        for suffix, file in self.own_files(phone):
+            yield phone.mac + suffix, file, True
         for _, name, file in self.shared:
             if file.template and name and (file.where is None or model.facts.get(file.where)):
                 yield name.format_map(model.facts), file, False
@@ -315,7 +331,7 @@ class Vendor:
     def _marking(self) -> jinja2.Environment:
         def mark(value: object) -> str:
             try:
-                return self._encode(value)
+                return self.encode(value)
             except (RenderError, jinja2.UndefinedError):
                 return _FAULT
 
@@ -395,6 +411,8 @@ def _text(value: object) -> str:
         return value if isinstance(value, str) else str(value)
     if isinstance(value, jinja2.Undefined):
         return str(value)  # raises and names what is missing
+    if isinstance(value, Own):
+        return value.printed
     raise RenderError(f"a value is {'not set' if value is None else 'of no kind that a file can hold'}")
 
 

@@ -9,3 +9,4 @@ import "./upload.js";
 import "./devices.js";
 import "./test_boot.js";
 import "./menu.js";
+import "./previews.js";

@@ -18,14 +18,16 @@ async function autosave(control) {
   const place = control.closest(".field");
   const state = place.querySelector(".state");
   const chosen = control.type === "checkbox" ? control.checked : control.value;
+  const saved = { id: control.id, name: control.name, label: control.labels[0]?.textContent, former: former(control), resource: control.dataset.auto };
   say(state, "Saving…");
   clear(place);
   control.setAttribute("aria-busy", "true");
   try {
-    await call("PATCH", control.dataset.auto, { [control.name]: value(control) });
+    const { etag } = await call("PATCH", control.dataset.auto, { [control.name]: value(control) });
     keep(control, chosen);
     say(state, "Saved", "good");
     if (control.hasAttribute("data-refresh")) await refreshed(control.id);
+    document.dispatchEvent(new CustomEvent("autosaved", { detail: { ...saved, etag } }));
   } catch (problem) {
     restore(control);
     say(state, "");
@@ -56,6 +58,11 @@ function keep(control, chosen) {
   else for (const option of control.options) option.defaultSelected = option.value === chosen;
 }
 
+// What is stored, as the API takes it: a copy is as the page came.
+function former(control) {
+  return control.type === "checkbox" ? control.defaultChecked : value(control.cloneNode(true));
+}
+
 function restore(control) {
   if (control.type === "checkbox") control.checked = control.defaultChecked;
   else control.value = [...control.options].find((option) => option.defaultSelected)?.value ?? "";
@@ -69,7 +76,7 @@ function say(state, text, kind = "") {
 
 // ---- texts: form[data-form="/resource"]
 
-function texts(form) {
+export function texts(form) {
   return [...form.elements].filter((control) => control.name && control.matches("input:not([type=checkbox], [type=file]), textarea") && !control.dataset.auto);
 }
 

@@ -1,4 +1,5 @@
-// Phones: a CSV file is imported, a key is overridden, the files are shown with their secrets.
+// Phones: a CSV file is imported, a key is overridden, the files are shown with their secrets, and those that hold
+// the newest are counted.
 import { call, toast } from "./api.js";
 import { refused } from "./dialogs.js";
 import { clear, show } from "./forms.js";
@@ -81,6 +82,26 @@ document.addEventListener("submit", async (event) => {
   }
   form.removeAttribute("aria-busy");
 });
+
+// ---- how many hold the newest files: the server counts for a second at a time
+
+async function count() {
+  const place = document.querySelector("[data-current-count]");
+  let data;
+  do {
+    if (!place?.isConnected) return;
+    try {
+      ({ data } = await call("GET", "/devices/current-count"));
+    } catch {
+      return; // the list says it of each phone
+    }
+    const so = data.counted < data.total ? ` so far; ${data.counted} are looked at` : "";
+    place.textContent = data.total ? `${data.current} of ${data.total} phones hold the newest files${so}.` : "";
+  } while (data.counted < data.total);
+}
+
+document.addEventListener("shown", count);
+count();
 
 // ---- the files with their secrets, for as long as the page is there
 

@@ -3,7 +3,8 @@ import { toast } from "./api.js";
 import { pickUp } from "./carry.js";
 import { clear, show } from "./forms.js";
 import { keyOf, showFaults, suit } from "./key_fields.js";
-import { again, buttonAt, keyAt, put, slotOf } from "./layout.js";
+import { again, buttonAt, keyAt, placed, put, slotOf } from "./layout.js";
+import { changeOf, preview } from "./previews.js";
 
 const dialog = () => document.getElementById("key");
 const form = () => dialog().querySelector("form");
@@ -34,11 +35,18 @@ document.addEventListener("submit", (event) => {
 
 document.addEventListener("click", (event) => {
   if (event.target.closest("#key-remove")) save(null);
+  if (event.target.closest("#key-preview")) look();
   if (!event.target.closest("#key-move")) return;
   dialog().close();
   pickUp(keyAt(slot));
   document.getElementById("editor").classList.add("choosing");
 });
+
+function look() {
+  const resource = `/button-templates/${document.getElementById("editor").dataset.template}`;
+  const title = `Preview: ${document.getElementById("key-title").textContent}`;
+  preview(changeOf(resource, { buttons: placed(slot, keyOf(form())) }), { title });
+}
 
 async function save(button) {
   if (form().hasAttribute("aria-busy")) return;

@@ -11,8 +11,11 @@ export const buttonAt = (slot) => buttons().find((button) => same(button, slot))
 
 const send = (method, path, body) => call(method, `/button-templates/${editor().dataset.template}${path}`, body, editor().dataset.etag);
 
-// What stands in a slot from now on; null empties it.
-export const put = (slot, button) => replace([...buttons().filter((each) => !same(each, slot)), ...(button ? [{ ...slot, ...button }] : [])]);
+// All buttons with this one in a slot; null empties it.
+export const placed = (slot, button) => [...buttons().filter((each) => !same(each, slot)), ...(button ? [{ ...slot, ...button }] : [])];
+
+// What stands in a slot from now on.
+export const put = (slot, button) => replace(placed(slot, button));
 
 const replace = (all) => send("PATCH", "", { buttons: all });
 

@@ -53,6 +53,7 @@ function show(part, focus, keep) {
   const typed = (keep ? unsavedTexts() : []).filter((control) => control.id && panel().contains(control)).map((control) => [control.id, control.value]);
   panel().replaceChildren(...part.childNodes);
   retype(typed);
+  document.dispatchEvent(new Event("shown"));
   for (const details of panel().querySelectorAll("details:not(.picker)")) if (path(details) && open.includes(path(details))) details.open = true;
   const target = document.getElementById(focus || was?.id || "");
   if (target) {
