@@ -23,13 +23,16 @@ from provisioning.parts import (
     DOSSIERS,
     KEPT_FILES,
     PLATFORM,
+    RESYNC_SENDER,
     SENDER,
     STANDINGS,
     VAULT,
     VENDORS,
+    rendering,
 )
 from provisioning.phones.options import platform
 from provisioning.phones.vendor import load_vendors
+from provisioning.resync_sender import Pace, ResyncSender
 from provisioning.schedule import Schedule
 from provisioning.sender import Sender
 from provisioning.standings import Standings
@@ -53,7 +56,9 @@ def _plain_error(
 web_protocol.RequestHandler.handle_error = _plain_error  # type: ignore[method-assign,assignment]
 
 
-def make_app(config: Config, *, schedule: Schedule | None = None) -> web.Application:
+def make_app(
+    config: Config, *, schedule: Schedule | None = None, pace: Pace | None = None
+) -> web.Application:
     app = web.Application(client_max_size=2 * 1024 * 1024)  # of a body for the API; phones have their own
     app[CONFIG] = config
     app[VENDORS] = load_vendors(config.templates)
@@ -67,9 +72,11 @@ def make_app(config: Config, *, schedule: Schedule | None = None) -> web.Applica
     app[KEPT_FILES] = KeptFiles()
     letters = Letters(config.mail_sender, config.templates)
     app[SENDER] = Sender(app[DATABASE], config.relays, letters, schedule or Schedule())
+    app[RESYNC_SENDER] = ResyncSender(app[DATABASE], app[VAULT], rendering(app), config.reach, pace or Pace())
     app.cleanup_ctx.append(_database)
     app.cleanup_ctx.append(_boot_log)  # after the database, so that it ends before it
     app.cleanup_ctx.append(_sender)
+    app.cleanup_ctx.append(_resync_sender)
     app.on_response_prepare.append(_no_server_header)
     boot.add_routes(app.router)
     routes.add_routes(app.router)
@@ -119,6 +126,11 @@ async def _boot_log(app: web.Application) -> AsyncIterator[None]:
 
 async def _sender(app: web.Application) -> AsyncIterator[None]:
     async with app[SENDER].running():
+        yield
+
+
+async def _resync_sender(app: web.Application) -> AsyncIterator[None]:
+    async with app[RESYNC_SENDER].running():
         yield
 
 

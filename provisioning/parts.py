@@ -13,6 +13,7 @@ from provisioning.direct import Direct
 from provisioning.dossiers import Dossiers
 from provisioning.kept_files import KeptFiles
 from provisioning.phones.options import Options
+from provisioning.resync_sender import ResyncSender
 from provisioning.sender import Sender
 from provisioning.standings import Standings
 from provisioning.vault import Vault
@@ -26,6 +27,7 @@ STANDINGS: Final = web.AppKey("standings", Standings)
 KEPT_FILES: Final = web.AppKey("kept_files", KeptFiles)
 DOSSIERS: Final = web.AppKey("dossiers", Dossiers)
 SENDER: Final = web.AppKey("sender", Sender)
+RESYNC_SENDER: Final = web.AppKey("resync_sender", ResyncSender)
 VENDORS: Final = web.AppKey[Vendors]("vendors")
 PLATFORM: Final = web.AppKey("platform", Options)
 

@@ -16,6 +16,7 @@ from provisioning.callers import Caller
 from provisioning.devices import Rendering
 from provisioning.errors import Forbidden, Stale
 from provisioning.fields import Input
+from provisioning.reach import Reach
 from provisioning.vault import Vault
 
 ADMIN: Final = frozenset({"admin"})
@@ -48,6 +49,7 @@ class Call:
     """One call of an operation: who calls, in which transaction, and what the activity entry is to say.
 
     `has_relay` is whether mails can leave; `mails` is set where some are to leave once it is committed.
+    `reach` is whom the server may send SIP to; `asks` is set where phones are to be asked after that.
     """
 
     session: AsyncSession
@@ -60,8 +62,10 @@ class Call:
     event: str
     resource: str
     has_relay: bool
+    reach: Reach
     detail: dict[str, Any] = field(default_factory=dict)
     mails: bool = False
+    asks: bool = False
 
     @property
     def account_id(self) -> str:

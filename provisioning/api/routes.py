@@ -20,6 +20,7 @@ from provisioning.api import (  # noqa: F401  (the modules declare their operati
     phone_numbers,
     problem,
     provisioning,
+    resyncs,
     run,
     session,
     switch,

@@ -125,6 +125,8 @@ class Vendor:
         self.title: str = data["title"]
         self.data: Mapping[str, Any] = data
         self.ouis = frozenset(data["ouis"])
+        # The events that ask for new settings: `check`, and `reboot` where it is known.
+        self.resync: Mapping[str, str] = data.get("resync", {})
         self.files = {suffix: File(**file) for suffix, file in data["files"].items()}
         self.shared = [(re.compile(s.pop("pattern")), s.pop("name", None), File(**s)) for s in data["shared"]]
         self.models = {model.name: model for model in map(_model, data["models"])}
