@@ -85,7 +85,7 @@ def _through_server(options: Options, line: Extension, event: str) -> Aim:
         host, _, own = options.outbound_proxy.partition(":")
         port = int(own) if own else 5061 if transport == "tls" else _PORT
     trust = options.transport_trust or "public"
-    target = Target(host, port, transport, trust, options.transport_ca)  # type: ignore[arg-type]
+    target = Target(host, port, transport, trust, options.transport_ca)
     phone = uri(options.sip_domain.removesuffix("."), user=line.sip_username)
     return Aim(Notify(phone, phone, event, target, through=bool(options.outbound_proxy)), line.id)
 

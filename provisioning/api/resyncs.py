@@ -124,7 +124,7 @@ class ResyncQuery(Input):
     status=202,
 )
 async def start(call: Call, body: ResyncBody) -> ResyncAnswer:
-    """Ask the phone by SIP (NOTIFY check-sync) to look for new settings; its answer is in `GET /resyncs/{id}`."""
+    """Ask the phone by SIP NOTIFY to look for new settings; `GET /resyncs/{id}` tells its answer."""
     await resync_targets.aim(
         call.session,
         call.rendering,

@@ -91,7 +91,7 @@ class Stream:
         self._left = b""
 
     def feed(self, data: bytes) -> Iterator[bytes]:
-        """The messages that are whole by now. Raises `ValueError` when there can be no telling where one ends."""
+        """The messages that are whole by now. Raises `ValueError` when nobody can tell where one ends."""
         self._left += data
         while (message := self._next()) is not None:
             yield message
