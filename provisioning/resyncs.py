@@ -195,7 +195,7 @@ async def claim(session: AsyncSession, lease: timedelta, *, limit: int, at: date
         .with_for_update(of=PhoneRow, skip_locked=True)  # what another server is just taking is not ours
     )
     claimed: dict[str, Claim] = {}
-    for phone, run in (await session.execute(query)).tuples():
+    for phone, run in await session.execute(query):
         if phone.state == "sent" and (phone.attempts >= _MOST or run.stopped_at):
             _end(phone, End("no_answer", reason="the server that asked it ended before an answer came"))
         elif phone.device_id not in claimed:

@@ -25,7 +25,7 @@ from provisioning.errors import RenderError
 from provisioning.fields import check
 from provisioning.parts import DATABASE, PLATFORM, VENDORS
 from provisioning.phones.options import Options
-from provisioning.web import device_keys, key_words, option_fields
+from provisioning.web import device_keys, key_words, option_fields, resyncs
 from provisioning.web.page import page, read_all, render
 
 Values = dict[str, Any]
@@ -59,6 +59,7 @@ async def show(request: web.Request, caller: Caller) -> web.Response:
         slots=key_words.slots(keys),
         boots=await read(request, caller, devices.boots, path, query=boots),
         boots_older=older,
+        resync=await resyncs.of_device(request, device),
         locations=await read_all(request, caller, locations.list_),
         templates=await read_all(request, caller, button_templates.list_),
         numbers=await read_all(request, caller, phone_numbers.list_),

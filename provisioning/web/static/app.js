@@ -7,4 +7,5 @@ import "./recipients.js";
 import "./activity.js";
 import "./upload.js";
 import "./devices.js";
+import "./resync.js";
 import "./menu.js";
