@@ -46,7 +46,8 @@ def request(data: bytes) -> Request:
     first, *lines = head.decode("ascii").split("\r\n")
     headers = []
     for line in lines:
-        assert (match := re.fullmatch(r"([A-Za-z-]+): (\S.*)", line)), line
+        match = re.fullmatch(r"([A-Za-z-]+): (\S.*)", line)
+        assert match, line
         headers.append((match[1], match[2]))
     return Request(first, headers)
 

@@ -2,8 +2,10 @@
 
 import asyncio
 import hashlib
+import ipaddress
 import ssl
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
 
@@ -113,7 +115,7 @@ class TestOverUdp:
         async with Peer(lossy).udp() as peer:
             assert (await asked(notify(peer.port), Timings(t1=0.05, t2=0.1, f=5, whole=5))).status == 200
         assert len({sent["Via"] for sent in peer.requests}) == 1
-        waits = [later - earlier for earlier, later in zip(times, times[1:], strict=False)]
+        waits = [later - earlier for earlier, later in pairwise(times)]
         assert waits[0] >= 0.045 and waits[1] >= 0.095 and waits[2] >= 0.095
 
     async def test_without_an_answer_it_ends_when_timer_f_does(self) -> None:
@@ -402,8 +404,6 @@ class TestReach:
         ],
     )
     def test_without_networks_it_is_anywhere_but_this_machine(self, address: str, allowed: bool) -> None:
-        import ipaddress
-
         assert Reach().allows(ipaddress.ip_address(address)) is allowed
 
     async def test_a_name_is_looked_up_before_it_is_judged(self) -> None:
