@@ -106,6 +106,7 @@ loadmodule "auth.so"
 loadmodule "tls.so"
 modparam("auth", "algorithm", "ALGORITHM")
 modparam("auth", "qop", "auth")
+modparam("tls", "tls_method", "TLSv1.2+")
 modparam("tls", "private_key", "KEY")
 modparam("tls", "certificate", "CERT")
 request_route {
