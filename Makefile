@@ -36,9 +36,9 @@ check: .venv/installed ## lint, types, layers and samples, without the tests
 samples: .venv/installed ## write sample_configs/ again
 	$(BIN)/provisioning samples
 
-kamailio: ## install the switch that docs/switch is tested with (Debian, as root or by sudo)
-	@test -x /usr/sbin/kamailio || { \
+kamailio: ## install the SIP servers that docs/switch and docs/resync.md are tested with (Debian, as root or by sudo)
+	@test -x /usr/sbin/kamailio -a -x /usr/bin/sipp -a -e "$$(echo /usr/lib/*/kamailio/modules/tls.so)" || { \
 	  SUDO=$$(test "$$(id -u)" = 0 || echo sudo -n) && $$SUDO apt-get update -qq && \
-	  $$SUDO apt-get install -y -qq --no-install-recommends kamailio kamailio-extra-modules kamailio-utils-modules; }
+	  $$SUDO apt-get install -y -qq --no-install-recommends kamailio kamailio-extra-modules kamailio-tls-modules kamailio-utils-modules sip-tester; }
 
 .PHONY: help run test chromium check samples kamailio

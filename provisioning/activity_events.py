@@ -25,7 +25,7 @@ _READS: Final = """
     button_template.fit phone_model.list config.preview
     activity.list activity.events
     switch.call_settings switch.hold_music switch.caller_id switch.directory
-    emergency_call.list
+    emergency_call.list resync.read
     phone.fetch
 """
 _WRITES: Final = """
@@ -33,7 +33,7 @@ _WRITES: Final = """
     telephony.update device_options.update emergency_recipients.update
     token.generate token.rotate token.stage token.commit token.cancel admin_password.update
     provisioning.tick provisioning.untick
-    device.import device.set_options device.test_boot device.resync
+    device.import device.set_options device.test_boot device.resync device.resync_many resync.stop
     button_template.move
     fax.admit emergency_call.report
     session.create session.delete

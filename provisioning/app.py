@@ -27,14 +27,17 @@ from provisioning.parts import (
     KEPT_FILES,
     PLATFORM,
     PRUNER,
+    RESYNC_SENDER,
     SENDER,
     STANDINGS,
     VAULT,
     VENDORS,
+    rendering,
 )
 from provisioning.phones.options import platform
 from provisioning.phones.vendor import load_vendors
 from provisioning.pruning import Pruner, Rounds
+from provisioning.resync_sender import Pace, ResyncSender
 from provisioning.schedule import Schedule
 from provisioning.sender import Sender
 from provisioning.standings import Standings
@@ -59,7 +62,11 @@ web_protocol.RequestHandler.handle_error = _plain_error  # type: ignore[method-a
 
 
 def make_app(
-    config: Config, *, schedule: Schedule | None = None, rounds: Rounds | None = None
+    config: Config,
+    *,
+    schedule: Schedule | None = None,
+    rounds: Rounds | None = None,
+    pace: Pace | None = None,
 ) -> web.Application:
     app = web.Application(client_max_size=2 * 1024 * 1024)  # of a body for the API; phones have their own
     app[CONFIG] = config
@@ -76,10 +83,12 @@ def make_app(
     app[HOLDINGS] = Holdings(app[VAULT], edition(app[VENDORS], app[PLATFORM], config.base_url))
     letters = Letters(config.mail_sender, config.templates)
     app[SENDER] = Sender(app[DATABASE], config.relays, letters, schedule or Schedule())
+    app[RESYNC_SENDER] = ResyncSender(app[DATABASE], app[VAULT], rendering(app), config.reach, pace or Pace())
     app.cleanup_ctx.append(_database)
     app.cleanup_ctx.append(_boot_log)  # after the database, so that it ends before it
     app.cleanup_ctx.append(_pruner)
     app.cleanup_ctx.append(_sender)
+    app.cleanup_ctx.append(_resync_sender)
     app.on_response_prepare.append(_no_server_header)
     boot.add_routes(app.router)
     routes.add_routes(app.router)
@@ -144,6 +153,11 @@ async def _pruner(app: web.Application) -> AsyncIterator[None]:
 
 async def _sender(app: web.Application) -> AsyncIterator[None]:
     async with app[SENDER].running():
+        yield
+
+
+async def _resync_sender(app: web.Application) -> AsyncIterator[None]:
+    async with app[RESYNC_SENDER].running():
         yield
 
 

@@ -9,9 +9,8 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from provisioning.errors import invalid
+from provisioning.reach import Network, Reach
 from provisioning.relay import Relay, relays
-
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +26,7 @@ class Config:
     relays: tuple[Relay, ...] = ()
     mail_from: str = ""
     trusted_proxies: tuple[Network, ...] = ()
+    reach: Reach = field(default_factory=Reach)
     log_level: str = "INFO"
     platform_options: Mapping[str, object] = field(default_factory=dict)
 
@@ -66,7 +66,8 @@ def from_environment(environ: Mapping[str, str]) -> Config:
         templates=_there("PROVISIONING_TEMPLATES", path("TEMPLATES")),
         relays=relays(value("SMTP_URL", "")),
         mail_from=_mail_from(value("MAIL_FROM", "")),
-        trusted_proxies=tuple(_networks(value("TRUSTED_PROXIES", ""))),
+        trusted_proxies=_networks(value("TRUSTED_PROXIES", "")),
+        reach=_reach(value("RESYNC", Reach().mode), value("RESYNC_NETWORKS", "")),
         log_level=level,
         platform_options=_platform(
             _there("PROVISIONING_PLATFORM_FILE", path("PLATFORM_FILE")) or Path("platform.toml"), environ
@@ -99,11 +100,17 @@ def _there(name: str, path: Path | None) -> Path | None:
     return path
 
 
-def _networks(text: str) -> list[Network]:
+def _networks(text: str, name: str = "TRUSTED_PROXIES") -> tuple[Network, ...]:
     try:
-        return [ipaddress.ip_network(part) for part in text.replace(",", " ").split()]
+        return tuple(ipaddress.ip_network(part) for part in text.replace(",", " ").split())
     except ValueError:
-        raise invalid("PROVISIONING_TRUSTED_PROXIES", "must be networks such as 10.0.0.0/8") from None
+        raise invalid(f"PROVISIONING_{name}", "must be networks such as 10.0.0.0/8") from None
+
+
+def _reach(mode: str, networks: str) -> Reach:
+    if mode not in {"off", "server", "any"}:
+        raise invalid("PROVISIONING_RESYNC", "must be off, server or any")
+    return Reach(mode, _networks(networks, "RESYNC_NETWORKS"))  # type: ignore[arg-type]
 
 
 def _platform(file: Path, environ: Mapping[str, str]) -> Mapping[str, object]:

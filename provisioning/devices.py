@@ -170,6 +170,20 @@ async def list_all(session: AsyncSession, account_id: str) -> list[Device]:
     return [device async for device in each(session, account_id)]
 
 
+async def ids(session: AsyncSession, account_id: str, *conditions: sa.ColumnElement[bool]) -> Sequence[str]:
+    """Of the devices whose rows meet all conditions, oldest first."""
+    query = sa.select(Row.id).where(Row.account_id == account_id, *conditions)
+    return list(await session.scalars(query.order_by(Row.id)))
+
+
+async def names(
+    session: AsyncSession, account_id: str, device_ids: Sequence[str]
+) -> Mapping[str, tuple[str, str]]:
+    """Name and MAC address of each of these, by its id."""
+    query = sa.select(Row.id, Row.name, Row.mac).where(Row.account_id == account_id, Row.id.in_(device_ids))
+    return {row.id: (row.name, row.mac) for row in await session.execute(query)}
+
+
 async def bound(session: AsyncSession, account_id: str) -> Mapping[str, int]:
     """How many devices are bound to each button template, by its id."""
     query = (

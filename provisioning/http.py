@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from aiohttp import web
 
-from provisioning.config import Network
+from provisioning.reach import Network
 
 
 def client_address(request: web.Request, trusted: Sequence[Network]) -> str:

@@ -15,6 +15,7 @@ from provisioning.holdings import Holdings
 from provisioning.kept_files import KeptFiles
 from provisioning.phones.options import Options
 from provisioning.pruning import Pruner
+from provisioning.resync_sender import ResyncSender
 from provisioning.sender import Sender
 from provisioning.standings import Standings
 from provisioning.vault import Vault
@@ -30,6 +31,7 @@ DOSSIERS: Final = web.AppKey("dossiers", Dossiers)
 PRUNER: Final = web.AppKey("pruner", Pruner)
 HOLDINGS: Final = web.AppKey("holdings", Holdings)
 SENDER: Final = web.AppKey("sender", Sender)
+RESYNC_SENDER: Final = web.AppKey("resync_sender", ResyncSender)
 VENDORS: Final = web.AppKey[Vendors]("vendors")
 PLATFORM: Final = web.AppKey("platform", Options)
 

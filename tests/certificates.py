@@ -1,5 +1,6 @@
 """Certificates for tests."""
 
+import ipaddress
 import ssl
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -17,14 +18,17 @@ def trusting() -> ssl.SSLContext:
     return context
 
 
-def self_signed(folder: Path, name: str = "127.0.0.1") -> tuple[Path, Path]:
-    """A certificate and its key, in files."""
+def self_signed(folder: Path, name: str = "127.0.0.1", *, alternative: bool = False) -> tuple[Path, Path]:
+    """A certificate and its key, in files; `alternative` names the address where clients look for it."""
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     start = datetime.now(UTC) - timedelta(days=1)
+    builder = x509.CertificateBuilder()
+    if alternative:
+        address = x509.IPAddress(ipaddress.ip_address(name))
+        builder = builder.add_extension(x509.SubjectAlternativeName([address]), critical=False)
     certificate = (
-        x509.CertificateBuilder()
-        .subject_name(subject)
+        builder.subject_name(subject)
         .issuer_name(subject)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())

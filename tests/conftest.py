@@ -23,9 +23,10 @@ from provisioning.config import Config
 from provisioning.db import Database, new_id
 from provisioning.devices import Rendering
 from provisioning.load import Loaded, load
-from provisioning.parts import BOOT_LOG, DATABASE, SENDER, VAULT, VENDORS
+from provisioning.parts import BOOT_LOG, DATABASE, RESYNC_SENDER, SENDER, VAULT, VENDORS
 from provisioning.phones.options import Options
 from provisioning.phones.vendor import Vendor, load_vendors
+from provisioning.resync_sender import Pace, ResyncSender
 from provisioning.samples import account_file
 from provisioning.schedule import Schedule
 from provisioning.sender import Sender
@@ -218,6 +219,7 @@ class House:
     rendering: Rendering
     log: boot_log.BootLog
     sender: Sender
+    resyncs: ResyncSender
     http: aiohttp.ClientSession
 
     async def load(self, text: str) -> Loaded:
@@ -240,18 +242,21 @@ async def start_house(database_url: str, tmp_path: Path) -> AsyncIterator[StartH
     servers: list[TestServer] = []
     clients: list[aiohttp.ClientSession] = []
 
-    async def start(*, schedule: Schedule | None = None, **changes: object) -> House:
+    async def start(
+        *, schedule: Schedule | None = None, pace: Pace | None = None, **changes: object
+    ) -> House:
         port = unused_port()
         url = f"http://127.0.0.1:{port}"
         config = Config(database_url=database_url, base_url=url, key_file=tmp_path / "keys.json")
-        app = make_app(replace(config, **changes), schedule=schedule)  # type: ignore[arg-type]
+        app = make_app(replace(config, **changes), schedule=schedule, pace=pace)  # type: ignore[arg-type]
         server = TestServer(app, port=port)
         await server.start_server(access_log=None)
         servers.append(server)
         http = aiohttp.ClientSession(auto_decompress=False)
         clients.append(http)
         rendering = Rendering(app[VENDORS], Options(), url, Today)
-        return House(url, app[DATABASE], app[VAULT], rendering, app[BOOT_LOG], app[SENDER], http)
+        parts = app[DATABASE], app[VAULT], rendering, app[BOOT_LOG], app[SENDER], app[RESYNC_SENDER]
+        return House(url, *parts, http)
 
     yield start
     for client in clients:

@@ -17,6 +17,7 @@ from provisioning.devices import Rendering
 from provisioning.errors import Forbidden, Stale
 from provisioning.fields import Input
 from provisioning.holdings import Holdings
+from provisioning.reach import Reach
 from provisioning.vault import Vault
 
 ADMIN: Final = frozenset({"admin"})
@@ -50,6 +51,7 @@ class Call:
 
     `has_relay` is whether mails can leave; `mails` is set where some are to leave once it is committed.
     `origin` is where the server itself was reached, None where it cannot tell.
+    `reach` is whom the server may send SIP to; `asks` is set where phones are to be asked after that.
     """
 
     session: AsyncSession
@@ -65,8 +67,10 @@ class Call:
     origin: str | None
     holdings: Holdings
     writes: bool = False
+    reach: Reach
     detail: dict[str, Any] = field(default_factory=dict)
     mails: bool = False
+    asks: bool = False
 
     @property
     def account_id(self) -> str:

@@ -23,6 +23,7 @@ from provisioning.api import (  # noqa: F401  (the modules declare their operati
     previews,
     problem,
     provisioning,
+    resyncs,
     run,
     session,
     switch,

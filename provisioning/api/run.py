@@ -20,7 +20,7 @@ from provisioning.api.stream import Streamed
 from provisioning.callers import Caller
 from provisioning.errors import NotFound, ProvisioningError, invalid
 from provisioning.http import client_address, own_origin, session_value
-from provisioning.parts import CONFIG, DATABASE, HOLDINGS, SENDER, VAULT, rendering
+from provisioning.parts import CONFIG, DATABASE, HOLDINGS, RESYNC_SENDER, SENDER, VAULT, rendering
 
 _log = logging.getLogger(__name__)
 _running: set[asyncio.Task[web.Response]] = set()
@@ -124,6 +124,8 @@ async def _done(run: _Run, caller: Caller, inputs: dict[str, Any]) -> Any:
             await _enter(session, call)
         if call.mails:
             run.request.app[SENDER].wake()
+        if call.asks:
+            run.request.app[RESYNC_SENDER].wake()
     else:
         async with database.read() as session:
             call = _call(run, caller, session)
@@ -148,6 +150,7 @@ def _call(run: _Run, caller: Caller, session: AsyncSession) -> Call:
         origin=own_origin(run.request),
         holdings=run.request.app[HOLDINGS],
         writes=run.operation.writes,
+        reach=run.request.app[CONFIG].reach,
     )
 
 

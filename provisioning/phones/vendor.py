@@ -136,6 +136,8 @@ class Vendor:
         self.ouis = frozenset(data["ouis"])
         # What a technician does at a phone to give it another URL; an operator's folder may say nothing.
         self.reprovisioning: Sequence[str] = data.get("reprovisioning", ())
+        # The events that ask for new settings: `check`, and `reboot` where it is known.
+        self.resync: Mapping[str, str] = data.get("resync", {})
         self.files = {suffix: File(**file) for suffix, file in data["files"].items()}
         # By suffix; a vendor of an operator's own may say nothing of it.
         self.boot_order: Sequence[str] = data.get("boot", {}).get("order", ())

@@ -29,7 +29,7 @@ from provisioning.errors import RenderError
 from provisioning.fields import check
 from provisioning.parts import DATABASE, PLATFORM, VENDORS
 from provisioning.phones.options import Options
-from provisioning.web import device_keys, faces, key_words, option_fields
+from provisioning.web import device_keys, faces, key_words, option_fields, resyncs
 from provisioning.web.page import page, read_all, render
 
 Values = dict[str, Any]
@@ -66,6 +66,7 @@ async def show(request: web.Request, caller: Caller) -> web.Response:
         kept_days=KEPT.days,
         all_types=key_words.TYPES,
         picture=_face(request.app[VENDORS], device),
+        resync=await resyncs.of_device(request, device),
         locations=await read_all(request, caller, locations.list_),
         templates=await read_all(request, caller, button_templates.list_),
         numbers=await read_all(request, caller, phone_numbers.list_),

@@ -15,6 +15,7 @@ from provisioning.api.run import read
 from provisioning.callers import Caller
 from provisioning.fields import check
 from provisioning.parts import DATABASE, VENDORS
+from provisioning.web import resyncs
 from provisioning.web.page import page, read_all, render
 
 STATUSES: Final = {
@@ -55,4 +56,5 @@ async def show(request: web.Request, caller: Caller) -> web.Response:
         locations=await read_all(request, caller, locations.list_),
         templates=await read_all(request, caller, button_templates.list_),
         suggested=suggested.data,
+        **await resyncs.of_devices(request, caller),
     )

@@ -2,7 +2,7 @@
 
 from aiohttp import web
 
-from provisioning.web import assets, button_templates, device, devices, lists, login, rotation, settings
+from provisioning.web import assets, button_templates, device, devices, lists, login, resyncs, rotation, settings
 from provisioning.web.page import missing
 
 
@@ -21,6 +21,7 @@ def add_routes(router: web.UrlDispatcher) -> None:
     router.add_get("/devices", devices.show)
     router.add_get("/devices/{id}", device.show)
     router.add_get("/rotation", rotation.show)
+    router.add_get("/resyncs/{id}", resyncs.show)
     router.add_get("/button-templates", button_templates.show_all)
     router.add_get("/button-templates/{id}", button_templates.show)
     router.add_get("/static/{version}/{name}", assets.serve)

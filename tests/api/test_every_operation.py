@@ -40,6 +40,8 @@ BODIES: Final[Mapping[str, Any]] = {
     "user.update": {"name": "Newer"},
     "api_key.create": {"name": "new", "role": "viewer"},
     "fax.admit": {"direction": "inbound", "fax_id": "fax-1"},
+    "device.resync": {},
+    "device.resync_many": {"which": "all", "over_seconds": 3600},
     "emergency_call.report": {"call_id": "c1", "dialed": "933", "sip_username": "4201"},
 }
 QUERIES: Final = {"switch.caller_id": "?sip_username=4298"}
@@ -67,6 +69,8 @@ async def resources(account: Account) -> dict[str, str]:
             body["mac"] = "805ec0aabb00"
         if kind == "location":
             body["name"] = "Old"
+        if kind == "device":  # no phone is asked over any network: this machine is out of reach
+            body["options"], body["lines"] = {"sip_server": "127.0.0.1"}, ["4201"]
         made[kind] = (await account.admin.post(path, body)).json["id"]
     buttons = [{"position": 1, "type": "dnd"}, {"position": 2, "type": "conference"}]
     template = await account.admin.post("/button-templates", {"name": "Old", "buttons": buttons})
@@ -74,8 +78,11 @@ async def resources(account: Account) -> dict[str, str]:
     clip = await account.admin.post("/audio-clips", form(name="Old", file=b"RIFF\x04\0\0\0WAVE"))
     music = await account.admin.post("/audio-clips", form(name="Music", file=b"RIFF\x04\0\0\0WAVE"))
     await account.admin.patch("/account/telephony", {"hold_music_clip_id": music.json["id"]})
+    run = await account.admin.post(f"/devices/{made['device']}/resync", {})
+    await account.house.resyncs.settled()
     return made | {
         "provisioning": made["device"],
+        "resync": run.json["id"],
         "switch": music.json["id"],
         "button_template": template.json["id"],
         "phone_number": number.json["id"],

@@ -24,6 +24,7 @@ PAGES = [
     "/devices/{device}",
     "/rotation",
     "/rotation?state=back",
+    "/resyncs/{resync}",
     "/button-templates",
     "/button-templates/{button_template}?model=T54W&compare=VVX+450&compare=T20P",
 ]
@@ -51,6 +52,7 @@ def test_it_is_accessible_and_never_wider_than_the_screen(
     log_in(page, account.email)
     ids = {
         "device": account.api("GET", "/devices?q=T54W")["data"][0]["id"],
+        "resync": account.api("POST", "/devices/resync", {"over_seconds": 3600})["id"],
         "button_template": account.api("GET", "/button-templates")["data"][-1]["id"],
     }
     for path in (each.format_map(ids) for each in PAGES):

@@ -6,10 +6,11 @@ import subprocess
 import threading
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final
 
 import pytest
@@ -50,10 +51,10 @@ class Switch:
     def phone(self, name: str, password: str) -> Phone:
         return self.stack.enter_context(closing(Phone(self.port, REALM, name, password)))
 
-    def api(self, path: str, body: object = None) -> Any:
+    def api(self, path: str, body: object = None, *, method: str | None = None) -> Any:
         headers = {"Authorization": f"Bearer {self.admin_key}", "Content-Type": "application/json"}
         data = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(f"{self.shell.url}/api/v1{path}", data, headers)
+        request = urllib.request.Request(f"{self.shell.url}/api/v1{path}", data, headers, method=method)
         with urllib.request.urlopen(request, timeout=10) as answer:
             return json.load(answer)
 
@@ -105,8 +106,14 @@ def running(shell: Shell, carrier: Endpoint, key: str, config: str) -> Iterator[
 
 
 @contextmanager
-def switched(folder: Path, *, serving: bool = True, config: str | None = None) -> Iterator[Switch]:
-    shell = Shell(folder)
+def switched(
+    folder: Path,
+    *,
+    serving: bool = True,
+    config: str | None = None,
+    environ: Mapping[str, str] = MappingProxyType({}),
+) -> Iterator[Switch]:
+    shell = Shell(folder, environ=dict(environ))
     (folder / "company.toml").write_text(account_file().read_text("utf-8"))
     admin_key = json.loads(shell.run("load", "company.toml").stdout)["api_key"]
     with ExitStack() as stack:

@@ -8,5 +8,6 @@ import "./activity.js";
 import "./upload.js";
 import "./devices.js";
 import "./test_boot.js";
+import "./resync.js";
 import "./menu.js";
 import "./previews.js";
