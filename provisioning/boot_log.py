@@ -31,6 +31,7 @@ class Verdict(StrEnum):
     STORED = "stored"
     TOKEN_UNKNOWN = "token_unknown"  # noqa: S105
     TOKEN_ROTATED = "token_rotated"  # noqa: S105
+    TOKEN_STAGED = "token_staged"  # noqa: S105
     MAC_UNKNOWN = "mac_unknown"
     FILE_UNKNOWN = "file_unknown"
     FILE_ABSENT = "file_absent"
@@ -42,7 +43,8 @@ class Verdict(StrEnum):
 
 @dataclass(slots=True)
 class Entry:
-    """A request as it is answered. `account_id` is None while no account is known."""
+    """A request as it is answered. `account_id` is None while no account is known. `told` is the generation
+    of the next provisioning URL, where the file that was served names it."""
 
     time: datetime
     method: str
@@ -59,6 +61,7 @@ class Entry:
     bytes: int = 0
     config_hash: str | None = None
     firmware: str | None = None
+    told: int | None = None
 
 
 class Row(Base):
@@ -88,10 +91,11 @@ class Row(Base):
 
 
 _devices = sa.table("devices", sa.column("account_id"), sa.column("mac"))
-_COLUMNS = [field.name for field in fields(Entry)]
+_COLUMNS = [field.name for field in fields(Entry) if field.name != "told"]
 _values = attrgetter(*_COLUMNS)
-_fetched = attrgetter("time", "ip", "generation", "firmware", "account_id", "mac")
+_fetched = attrgetter("time", "ip", "generation", "firmware", "told", "account_id", "mac")
 _refused = attrgetter("time", "ip", "generation", "account_id", "mac")
+_knew = attrgetter("generation", "account_id", "mac")
 
 
 class BootLog:
@@ -128,16 +132,22 @@ class BootLog:
         """`entries` are in the order of their phones. The notes of what was seen may be written twice."""
         phones = [entry for entry in entries if entry.account_id and entry.mac]
         refused = [_refused(entry) for entry in phones if entry.verdict is Verdict.TOKEN_ROTATED]
+        # A phone that asks with the next URL has been told it, however it was.
+        knew = {_phone(entry): _knew(entry) for entry in phones if entry.verdict is Verdict.TOKEN_STAGED}
         # The last one that was served; only a whole answer counts: a HEAD has told the phone nothing.
-        fetched = {
-            _phone(entry): _fetched(entry)
-            for entry in phones
-            if entry.verdict is Verdict.SERVED and entry.method == "GET"
-        }
+        served: dict[tuple[str, str], Entry] = {}
+        for entry in phones:
+            if entry.verdict is Verdict.SERVED and entry.method == "GET":
+                if entry.told is None and (before := served.get(_phone(entry))):
+                    entry.told = before.told  # of a phone's files one names the next URL
+                served[_phone(entry)] = entry
+        fetched = [*map(_fetched, served.values())]
         if refused:
             await self._patiently(lambda: self._direct.write(sightings.NOTE_REFUSED, refused))
+        if knew:
+            await self._patiently(lambda: self._direct.write(sightings.NOTE_TOLD, [*knew.values()]))
         if fetched:
-            await self._patiently(lambda: self._direct.write(sightings.NOTE_FETCHED, [*fetched.values()]))
+            await self._patiently(lambda: self._direct.write(sightings.NOTE_FETCHED, fetched))
         rows = [*map(_values, entries)]
         await self._patiently(lambda: self._direct.append(Row.__tablename__, _COLUMNS, rows))
 

@@ -9,12 +9,14 @@ from provisioning.devices import Device
 
 @dataclass(frozen=True, slots=True)
 class KeptFile:
-    """`device` is the one whose file it is, None for a file that phones share."""
+    """`device` is the one whose file it is, None for a file that phones share. `told` is the generation of
+    the next provisioning URL, where the content names it."""
 
     content: bytes
     content_type: str
     config_hash: str
     device: Device | None
+    told: int | None = None
 
 
 class KeptFiles:

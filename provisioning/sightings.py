@@ -15,7 +15,10 @@ _devices = sa.table("devices", sa.column("account_id"), sa.column("mac"))
 
 
 class Row(Base):
-    """`fetched_…` is the last fetch that was served, `refused_…` the last with a rotated token."""
+    """`fetched_…` is the last fetch that was served, `refused_…` the last with a rotated token.
+
+    `told_generation` is that of the newest URL that the phone was told before it was in force.
+    """
 
     __tablename__ = "sightings"
 
@@ -30,26 +33,40 @@ class Row(Base):
     refused_at: Mapped[datetime | None]
     refused_ip: Mapped[str | None]
     refused_generation: Mapped[int | None]
+    told_generation: Mapped[int | None]
 
 
-def _note(*columns: str) -> str:
-    """For `Direct.write`: sets the columns, the first of which is a time, of an account and a MAC address.
+# It only grows, in whatever order servers write.
+_TOLD: Final = """told_generation = CASE
+    WHEN excluded.told_generation > COALESCE(sightings.told_generation, 0) THEN excluded.told_generation
+    ELSE sightings.told_generation END"""
 
-    A MAC address that no device of the account has is left out: anybody can claim one. A value that is None,
-    or older than what is known (two servers may write out of order), changes nothing.
+
+def _news(*columns: str) -> tuple[str, ...]:
+    """Sets the columns, the first of which is a time. A value that is None, or older than what is known (two
+    servers may write out of order), changes nothing."""
+    newer = f"sightings.{columns[0]} IS NULL OR sightings.{columns[0]} <= excluded.{columns[0]}"
+    news = "{0} = CASE WHEN {1} THEN COALESCE(excluded.{0}, sightings.{0}) ELSE sightings.{0} END"
+    return tuple(news.format(name, newer) for name in columns)
+
+
+def _note(columns: Sequence[str], *news: str) -> str:
+    """For `Direct.write`: the columns of an account and a MAC address, which stand last.
+
+    A MAC address that no device of the account has is left out: anybody can claim one.
     """
-    first = columns[0]
-    news = ", ".join(f"{name} = COALESCE(excluded.{name}, sightings.{name})" for name in columns)
     return f"""
 INSERT INTO sightings ({", ".join(columns)}, account_id, mac)
 SELECT {", ".join("?" * len(columns))}, account_id, mac FROM devices WHERE account_id = ? AND mac = ?
-ON CONFLICT (account_id, mac) DO UPDATE SET {news}
-WHERE sightings.{first} IS NULL OR sightings.{first} <= excluded.{first}
+ON CONFLICT (account_id, mac) DO UPDATE SET {", ".join(news)}
 """  # noqa: S608
 
 
-NOTE_FETCHED: Final = _note("fetched_at", "fetched_ip", "generation", "firmware")
-NOTE_REFUSED: Final = _note("refused_at", "refused_ip", "refused_generation")
+_FETCHED: Final = ("fetched_at", "fetched_ip", "generation", "firmware")
+_REFUSED: Final = ("refused_at", "refused_ip", "refused_generation")
+NOTE_FETCHED: Final = _note((*_FETCHED, "told_generation"), *_news(*_FETCHED), _TOLD)
+NOTE_REFUSED: Final = _note(_REFUSED, *_news(*_REFUSED))
+NOTE_TOLD: Final = _note(("told_generation",), _TOLD)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +96,12 @@ async def of(session: AsyncSession, account_id: str, macs: Sequence[str]) -> Map
         )
         for row in rows
     }
+
+
+async def is_told(session: AsyncSession, account_id: str, generation: int) -> bool:
+    """Whether any phone of the account knows the URL of this staged generation."""
+    told = sa.select(Row.mac).where(Row.account_id == account_id, Row.told_generation == generation).limit(1)
+    return await session.scalar(told) is not None
 
 
 async def counts(session: AsyncSession, account_id: str, current: int) -> Mapping[str, int]:

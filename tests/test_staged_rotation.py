@@ -1,0 +1,1 @@
+"""A staged rotation: phones are told the next URL while the present one is in force, and Commit is the one cut."""
