@@ -204,11 +204,12 @@ async def commit(call: Call) -> ProvisioningAnswer:
 )
 async def cancel(call: Call) -> ProvisioningAnswer:
     """Forget the staged token for good; 409 when none is staged, or once a file with its URL was served."""
-    staged = await _expected(call)
+    await _expected(call)
+    cancelled = await tokens.cancel(call.session, call.account_id, actor=call.caller.actor)
     # It may be told without any file: a phone has asked with what somebody typed in.
-    if staged and await sightings.is_told(call.session, call.account_id, staged.generation):
+    if await sightings.is_told(call.session, call.account_id, cancelled):
         raise Conflict("a phone holds the next URL already, and would be lost without it: commit")
-    call.detail["generation"] = await tokens.cancel(call.session, call.account_id, actor=call.caller.actor)
+    call.detail["generation"] = cancelled
     return await read(call)
 
 
