@@ -17,7 +17,7 @@ from provisioning import gathering, holdings, revisions, test_boot, uploads
 from provisioning.answer import Answer
 from provisioning.boot_log import Entry, Verdict
 from provisioning.devices import Device, Vendors, provisioning_url
-from provisioning.dossiers import Dossier
+from provisioning.dossiers import Dossier, Next
 from provisioning.errors import RenderError
 from provisioning.http import client_address, client_scheme
 from provisioning.kept_files import KeptFile
@@ -142,32 +142,50 @@ async def _fetch(app: web.Application, asked: Asked, entry: Entry) -> KeptFile:
     elif kept.device:
         _note_device(app[VENDORS], kept.device, entry)
     entry.verdict, entry.status, entry.config_hash = Verdict.SERVED, 200, kept.config_hash
-    entry.held = kept.held
+    entry.held, entry.told = kept.held, kept.told
     return kept
 
 
 async def _make(app: web.Application, asked: Asked, entry: Entry) -> KeptFile:
     """The file of one moment of the database: what belongs together was written together."""
-    dossier = await _dossier(app, asked, entry)
-    made = rendering(app, entry.time.date())
-    if asked.mac is None:
-        vendor, file = _shared_file(app[VENDORS], asked.file.lower())
-        url = provisioning_url(made.base_url, asked.token)
-        site = gathering.site(made, dossier.shared.account, url)
-        kept = _kept(vendor.render(file, site), file, None)
-    else:
-        device = _device(app, dossier, entry)
-        file = _file(app[VENDORS], device, asked.suffix)
-        if file.template is None:
-            return _kept(_uploaded(dossier, asked), file, device)
-        phone = gathering.assemble(made, dossier.shared, device, dossier.held, dossier.written, asked.token)
-        if not file.exists_for(phone):
-            raise Refused(Verdict.FILE_ABSENT, f"the phone option {file.needs} is not set")
-        kept = _kept(app[VENDORS][device.vendor].render(file, phone), file, device)
-        if file.main:
-            kept = replace(kept, held=_held(app, entry, dossier.standing.revision, device, phone, kept))
-    app[KEPT_FILES].put(_key(entry, dossier.standing.revision, asked.file), kept)
+    while True:
+        dossier = await _dossier(app, asked, entry)
+        kept, is_upload = _made(app, dossier, asked, entry)
+        if kept.told is None or (dossier.next and dossier.next.is_told):
+            break
+        # The first file that names the next URL: before any phone can read it, that is where whoever cancels
+        # the rotation looks. Then all is read again, since he may have been faster.
+        async with app[DATABASE].write() as session:
+            await tokens.note_told(session, dossier.standing.account_id, kept.told)
+    if not is_upload:
+        app[KEPT_FILES].put(_key(entry, dossier.standing.revision, asked.file), kept)
     return kept
+
+
+def _made(app: web.Application, dossier: Dossier, asked: Asked, entry: Entry) -> tuple[KeptFile, bool]:
+    """The file, and whether it is one that the phone wrote."""
+    made = rendering(app, entry.time.date())
+    staged = dossier.next.token if dossier.next else None
+    if asked.mac is None:
+        name = asked.file.lower()
+        vendor, file = _shared_file(app[VENDORS], name)
+        url = provisioning_url(made.base_url, asked.token)
+        staged_url = provisioning_url(made.base_url, staged) if staged else None
+        site = gathering.site(made, dossier.shared.account, vendor, name, url, staged_url)
+        return _kept(vendor.render(file, site), file, None, dossier.next), False
+    device = _device(app, dossier, entry)
+    file = _file(app[VENDORS], device, asked.suffix)
+    if file.template is None:
+        return _kept(_uploaded(dossier, asked), file, device), True
+    phone = gathering.assemble(
+        made, dossier.shared, device, dossier.held, dossier.written, asked.token, staged
+    )
+    if not file.exists_for(phone):
+        raise Refused(Verdict.FILE_ABSENT, f"the phone option {file.needs} is not set")
+    kept = _kept(app[VENDORS][device.vendor].render(file, phone), file, device, dossier.next)
+    if file.main:
+        kept = replace(kept, held=_held(app, entry, dossier.standing.revision, device, phone, kept))
+    return kept, False
 
 
 def _held(
@@ -186,9 +204,9 @@ def _held(
                 ).config_hash
             else:
                 key = _key(entry, revision, phone.mac + suffix)
-                kept = files.get(key) or _kept(vendor.render(file, phone), file, device)
-                files.put(key, kept)
-                hashes[suffix] = kept.config_hash
+                hashes[suffix] = (
+                    files.get(key) or _kept(vendor.render(file, phone), file, device)
+                ).config_hash
     except RenderError:
         return None
     return Held(revision, app[HOLDINGS].edition, holdings.digest(hashes))
@@ -213,8 +231,9 @@ def _key(entry: Entry, revision: int, file: str) -> Hashable:
     return entry.account_id, entry.generation, revision, entry.time.toordinal(), file
 
 
-def _kept(content: bytes, file: File, device: Device | None) -> KeptFile:
-    return KeptFile(content, file.content_type, hashlib.sha256(content).hexdigest(), device)
+def _kept(content: bytes, file: File, device: Device | None, following: Next | None = None) -> KeptFile:
+    told = following.generation if following and following.token.encode() in content else None
+    return KeptFile(content, file.content_type, hashlib.sha256(content).hexdigest(), device, told)
 
 
 def _shared_file(vendors: Vendors, name: str) -> tuple[Vendor, File]:
@@ -264,6 +283,8 @@ def _current(found: Found | None, entry: Entry) -> Found:
     if found is None:
         raise _unknown()
     entry.account_id, entry.generation = found.account_id, found.generation
+    if found.state == "staged":
+        raise Refused(Verdict.TOKEN_STAGED, "the next URL, which is not live until the rotation is committed")
     if found.retired_at:
         since = found.retired_at.isoformat(timespec="seconds")
         raise Refused(Verdict.TOKEN_ROTATED, f"the URL was rotated out at {since} by {found.retired_by}")

@@ -33,6 +33,7 @@ class Verdict(StrEnum):
     STORED = "stored"
     TOKEN_UNKNOWN = "token_unknown"  # noqa: S105
     TOKEN_ROTATED = "token_rotated"  # noqa: S105
+    TOKEN_STAGED = "token_staged"  # noqa: S105
     MAC_UNKNOWN = "mac_unknown"
     FILE_UNKNOWN = "file_unknown"
     FILE_ABSENT = "file_absent"
@@ -46,7 +47,7 @@ class Verdict(StrEnum):
 class Entry:
     """A request as it is answered. `account_id` is None while no account is known; `scheme` is how the phone
     came, `http` or `https`; `held` is there when it was the phone's main file that was served, and goes to
-    the sightings."""
+    the sightings, as does `told`, the generation of the next provisioning URL where the file names it."""
 
     time: datetime
     method: str
@@ -65,6 +66,7 @@ class Entry:
     firmware: str | None = None
     scheme: str | None = None
     held: sightings.Held | None = None
+    told: int | None = None
 
 
 class Row(Base):
@@ -116,6 +118,7 @@ _devices = sa.table("devices", sa.column("account_id"), sa.column("mac"))
 _COLUMNS = [column.name for column in Row.__table__.columns if column.name != "id"]
 _values = attrgetter(*_COLUMNS)
 _refused = attrgetter("time", "ip", "generation", "account_id", "mac")
+_knew = attrgetter("generation", "account_id", "mac")
 
 
 class BootLog:
@@ -152,14 +155,23 @@ class BootLog:
         """`entries` are in the order of their phones. The notes of what was seen may be written twice."""
         phones = [entry for entry in entries if entry.account_id and entry.mac]
         refused = [_refused(entry) for entry in phones if entry.verdict is Verdict.TOKEN_ROTATED]
-        # Only a whole answer counts: a HEAD has told the phone nothing.
-        served = [entry for entry in phones if entry.verdict is Verdict.SERVED and entry.method == "GET"]
-        held = {_phone(entry): entry for entry in served if entry.held}
-        fetched = [
-            _fetched(entry, held.get(phone)) for phone, entry in {_phone(e): e for e in served}.items()
-        ]
+        # A phone that asks with the next URL has been told it, however it was.
+        knew = {_phone(entry): _knew(entry) for entry in phones if entry.verdict is Verdict.TOKEN_STAGED}
+        # The last one that was served; only a whole answer counts: a HEAD has told the phone nothing.
+        served: dict[tuple[str, str], Entry] = {}
+        held: dict[tuple[str, str], Entry] = {}
+        for entry in phones:
+            if entry.verdict is Verdict.SERVED and entry.method == "GET":
+                if entry.told is None and (before := served.get(_phone(entry))):
+                    entry.told = before.told  # of a phone's files one names the next URL
+                served[_phone(entry)] = entry
+                if entry.held:
+                    held[_phone(entry)] = entry
+        fetched = [_fetched(entry, held.get(phone)) for phone, entry in served.items()]
         if refused:
             await self._patiently(lambda: self._direct.write(sightings.NOTE_REFUSED, refused))
+        if knew:
+            await self._patiently(lambda: self._direct.write(sightings.NOTE_TOLD, [*knew.values()]))
         if fetched:
             await self._patiently(lambda: self._direct.write(sightings.NOTE_FETCHED, fetched))
         rows = [*map(_values, entries)]
@@ -259,10 +271,11 @@ async def page(
 
 
 def _fetched(entry: Entry, main: Entry | None) -> Sequence[Any]:
-    """What is noted of a phone's last fetch, and of the last of its main file."""
+    """As `sightings.NOTE_FETCHED` takes it: the phone's last fetch, and the last of its main file."""
     held = main and main.held
-    told = (main.time, held.revision, held.edition, held.digest) if main and held else (None,) * 4
-    return entry.time, entry.ip, entry.generation, entry.firmware, *told, entry.account_id, entry.mac
+    has = (main.time, held.revision, held.edition, held.digest) if main and held else (None,) * 4
+    seen = entry.time, entry.ip, entry.generation, entry.firmware
+    return *seen, *has, entry.told, entry.account_id, entry.mac
 
 
 def _phone(entry: Entry) -> tuple[str, str]:

@@ -7,11 +7,12 @@ import asyncio
 import json
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any, Final
 from weakref import WeakValueDictionary
 
+import tokens
 from provisioning import devices, extensions, gathering
 from provisioning.db import Database
 from provisioning.devices import Device, Vendors
@@ -46,22 +47,35 @@ _EXTENSION: Final = (
     "voicemail_enabled",
     "sip_password",
 )
+_NEXT: Final = ("id", "generation", "sealed", "told_at")
 _COLUMNS: Final = (
     *COLUMNS,
+    *(f"s.{name}" for name in _NEXT),
     # As text, which is not what every driver makes of JSON.
     *(f"CAST(d.{name} AS text)" if name in _JSON else f"d.{name}" for name in _DEVICE),
     *(f"e.{name}" for name in _EXTENSION),
     "u.suffix",
     "u.content",
 )
+_FIRST: Final = len(COLUMNS) + len(_NEXT)  # column of the device
+
+
+@dataclass(frozen=True, slots=True)
+class Next:
+    """The account's staged token. Where it `is_told`, it can no longer be cancelled."""
+
+    generation: int
+    token: str = field(repr=False)
+    is_told: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Dossier:
-    """`device` is None where the account has none of this MAC address. `held` are its lines' extensions, with
-    their SIP passwords; `written` are uploads by suffix."""
+    """`next` is the token that is staged. `device` is None where the account has none of this MAC address.
+    `held` are its lines' extensions, with their SIP passwords; `written` are uploads by suffix."""
 
     standing: Standing
+    next: Next | None
     shared: Shared
     device: Device | None
     held: Sequence[tuple[Extension, str]]
@@ -103,7 +117,8 @@ class Dossiers:
         device = _device(rows)
         if shared is None or revision != now.revision or not shared.suffices(device):
             return None
-        return Dossier(now, shared, device, self._held(rows, now.account_id), _written(rows))
+        following, held = self._next(rows, now.account_id), self._held(rows, now.account_id)
+        return Dossier(now, following, shared, device, held, _written(rows))
 
     async def _read(self, values: Sequence[Any]) -> Dossier | None:
         async with self._database.read() as session:
@@ -125,6 +140,14 @@ class Dossiers:
         if len(self._shared) > _MOST:
             self._shared.popitem(last=False)
 
+    def _next(self, rows: Sequence[Any], account_id: str) -> Next | None:
+        first = len(COLUMNS)
+        row_id, generation, sealed, told_at = rows[0][first : first + len(_NEXT)]
+        if row_id is None:
+            return None
+        token = tokens.open_text(self._vault, account_id, row_id, generation, sealed)
+        return Next(generation, token, told_at is not None)
+
     def _held(self, rows: Sequence[Any], account_id: str) -> Sequence[tuple[Extension, str]]:
         found = []
         for values in _lines(rows).values():
@@ -141,6 +164,7 @@ def _statement(suffixes: int) -> str:
     return f"""
 SELECT {", ".join(_COLUMNS)}
 FROM {TABLES}
+LEFT JOIN provisioning_tokens s ON s.account_id = t.account_id AND s.state = 'staged'
 LEFT JOIN devices d ON d.account_id = t.account_id AND d.mac = ?
 LEFT JOIN device_lines l ON l.device_id = d.id
 LEFT JOIN extensions e ON e.id = l.extension_id
@@ -151,7 +175,7 @@ WHERE t.digest = ? ORDER BY l."index"
 
 
 def _device(rows: Sequence[Any]) -> Device | None:
-    row = dict(zip(_DEVICE, rows[0][len(COLUMNS) :], strict=False))
+    row = dict(zip(_DEVICE, rows[0][_FIRST:], strict=False))
     if row["id"] is None:
         return None
     row |= {name: json.loads(row[name]) for name in _JSON}
@@ -160,7 +184,7 @@ def _device(rows: Sequence[Any]) -> Device | None:
 
 def _lines(rows: Sequence[Any]) -> Mapping[str, Sequence[Any]]:
     """The columns of the lines' extensions, by id."""
-    first = len(COLUMNS) + len(_DEVICE)
+    first = _FIRST + len(_DEVICE)
     return {row[first]: row[first : first + len(_EXTENSION)] for row in rows if row[first]}
 
 

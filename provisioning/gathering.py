@@ -37,14 +37,20 @@ class Shared:
 
 
 async def gather(
-    session: AsyncSession, vault: Vault, rendering: Rendering, device: Device, token: str
+    session: AsyncSession,
+    vault: Vault,
+    rendering: Rendering,
+    device: Device,
+    token: str,
+    staged: str | None = None,
 ) -> Phone:
-    """The device as one value, its URL with this token. Raises `RenderError` when something is missing."""
+    """The device as one value, its URL with this token, and the next one with the staged token. Raises
+    `RenderError` when something is missing."""
     shared = await share(session, vault, device.account_id)
     await add_to(session, shared, device)
     held = await extensions.with_passwords(session, vault, device.account_id, device.lines)
     written = await _written(session, rendering.vendors[device.vendor], device)
-    return assemble(rendering, shared, device, held, written, token)
+    return assemble(rendering, shared, device, held, written, token, staged)
 
 
 async def share(session: AsyncSession, vault: Vault, account_id: str) -> Shared:
@@ -69,6 +75,7 @@ def assemble(
     held: Sequence[tuple[Extension, str]],
     written: Mapping[str, bytes],
     token: str,
+    staged: str | None = None,
 ) -> Phone:
     """`held` are the lines' extensions with their SIP passwords, `written` the phone's uploads by suffix."""
     vendor = rendering.vendors[device.vendor]
@@ -95,6 +102,7 @@ def assemble(
         today=rendering.today,
         admin_password=shared.admin_password,
         url=provisioning_url(rendering.base_url, token),
+        staged_url=provisioning_url(rendering.base_url, staged) if staged else None,
         contacts=_contacts(vendor, written),
     )
 
@@ -107,9 +115,12 @@ def zone(rendering: Rendering, shared: Shared, device: Device) -> str:
     return option or place or shared.account.general.timezone
 
 
-def site(rendering: Rendering, account: Account, url: str) -> Site:
-    """What all phones of the account find under its URL."""
-    return Site(url, resolve(rendering.platform, account.options))
+def site(
+    rendering: Rendering, account: Account, vendor: Vendor, name: str, url: str, staged_url: str | None
+) -> Site:
+    """What all phones of the account find under its URL in the file of this name."""
+    told = staged_url if vendor.shares_next_url(name) else None
+    return Site(url, resolve(rendering.platform, account.options), told)
 
 
 async def files(
@@ -117,9 +128,12 @@ async def files(
 ) -> Mapping[str, bytes]:
     """Every file that the phone may be served now, by name."""
     vendor = rendering.vendors[device.vendor]
-    shared = site(rendering, await accounts.get(session, device.account_id), phone.url)
+    account = await accounts.get(session, device.account_id)
     return {
-        name: vendor.render(file, phone if own else shared) for name, file, own in vendor.file_names(phone)
+        name: vendor.render(
+            file, phone if own else site(rendering, account, vendor, name, phone.url, phone.staged_url)
+        )
+        for name, file, own in vendor.file_names(phone)
     }
 
 
@@ -137,6 +151,7 @@ def masked(phone: Phone, base_url: str) -> Phone:
         lines=tuple(replace(line, sip_password=MASK) for line in phone.lines),
         admin_password=MASK,
         url=provisioning_url(base_url, MASK),
+        staged_url=phone.staged_url and provisioning_url(base_url, MASK),
     )
 
 

@@ -174,7 +174,8 @@ class Holdings:
         for device in unknown:
             if not shared.suffices(device):
                 await gathering.add_to(session, shared, device)
-        token = await tokens.current(session, self._vault, account_id)
+        tokens_ = [await find(session, self._vault, account_id) for find in (tokens.current, tokens.staged)]
+        token, staged = (found.text if found else None for found in tokens_)
         lines = await _lines(session, self._vault, account_id, unknown)
         for device in unknown:
             sighting = seen[device.mac]
@@ -182,9 +183,7 @@ class Holdings:
                 assert sighting.held
                 known.digests[device.id] = sighting.held.digest
             else:
-                known.digests[device.id] = _made(
-                    rendering, shared, device, lines, token.text if token else ""
-                )
+                known.digests[device.id] = _made(rendering, shared, device, lines, token or "", staged)
                 await asyncio.sleep(0)  # phones that fetch meanwhile do not wait
 
     def _is_as_then(
@@ -198,10 +197,12 @@ class Holdings:
         return clock(zone, at.date()) == clock(zone, rendering.today)
 
 
-def _made(rendering: Rendering, shared: Shared, device: Device, lines: _Lines, token: str) -> str:
+def _made(
+    rendering: Rendering, shared: Shared, device: Device, lines: _Lines, token: str, staged: str | None
+) -> str:
     held = [lines[extension_id] for extension_id in device.lines]
     try:
-        phone = gathering.assemble(rendering, shared, device, held, {}, token)
+        phone = gathering.assemble(rendering, shared, device, held, {}, token, staged)
         return newest(rendering.vendors[device.vendor], phone)
     except RenderError:
         return _NOT_MADE

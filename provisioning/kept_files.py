@@ -10,12 +10,14 @@ from provisioning.sightings import Held
 
 @dataclass(frozen=True, slots=True)
 class KeptFile:
-    """`device` is the one whose file it is, None for one that phones share; `held` belongs to a main file."""
+    """`device` is the one whose file it is, None for one that phones share. `told` is the generation of the next
+    provisioning URL, where the content names it; `held` belongs to a main file."""
 
     content: bytes
     content_type: str
     config_hash: str
     device: Device | None
+    told: int | None = None
     held: Held | None = None
 
 

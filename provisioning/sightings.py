@@ -16,7 +16,10 @@ _devices = sa.table("devices", sa.column("account_id"), sa.column("mac"))
 
 class Row(Base):
     """`fetched_…` is the last fetch that was served, `refused_…` the last with a rotated token, `held_…`
-    what the phone had when it was last served its main file."""
+    what the phone had when it was last served its main file.
+
+    `told_generation` is that of the newest URL that the phone was told before it was in force.
+    """
 
     __tablename__ = "sightings"
 
@@ -35,6 +38,7 @@ class Row(Base):
     held_revision: Mapped[int | None] = mapped_column(sa.BigInteger())
     held_edition: Mapped[str | None]
     held_digest: Mapped[str | None]
+    told_generation: Mapped[int | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,33 +51,38 @@ class Held:
     digest: str
 
 
-def _note(*groups: Sequence[str]) -> str:
-    """For `Direct.write`: sets groups of columns, the first of each a time, of an account and a MAC address.
+# It only grows, in whatever order servers write.
+_TOLD: Final = """told_generation = CASE
+    WHEN excluded.told_generation > COALESCE(sightings.told_generation, 0) THEN excluded.told_generation
+    ELSE sightings.told_generation END"""
 
-    A MAC address that no device of the account has is left out: anybody can claim one. A value that is None,
-    or whose time is older than what is known (two servers may write out of order), changes nothing.
+
+def _news(*columns: str) -> tuple[str, ...]:
+    """Sets the columns, the first of which is a time. A value that is None, or older than what is known (two
+    servers may write out of order), changes nothing."""
+    newer = f"sightings.{columns[0]} IS NULL OR sightings.{columns[0]} <= excluded.{columns[0]}"
+    news = "{0} = CASE WHEN {1} THEN COALESCE(excluded.{0}, sightings.{0}) ELSE sightings.{0} END"
+    return tuple(news.format(name, newer) for name in columns)
+
+
+def _note(columns: Sequence[str], *news: str) -> str:
+    """For `Direct.write`: the columns of an account and a MAC address, which stand last.
+
+    A MAC address that no device of the account has is left out: anybody can claim one.
     """
-    columns = [name for group in groups for name in group]
-    news = {time: f"excluded.{time} >= COALESCE(sightings.{time}, excluded.{time})" for time, *_ in groups}
-    set_ = ", ".join(
-        f"{name} = CASE WHEN {news[group[0]]} THEN COALESCE(excluded.{name}, sightings.{name})"
-        f" ELSE sightings.{name} END"
-        for group in groups
-        for name in group
-    )
     return f"""
 INSERT INTO sightings ({", ".join(columns)}, account_id, mac)
 SELECT {", ".join("?" * len(columns))}, account_id, mac FROM devices WHERE account_id = ? AND mac = ?
-ON CONFLICT (account_id, mac) DO UPDATE SET {set_}
-WHERE {" OR ".join(news.values())}
+ON CONFLICT (account_id, mac) DO UPDATE SET {", ".join(news)}
 """  # noqa: S608
 
 
-NOTE_FETCHED: Final = _note(
-    ("fetched_at", "fetched_ip", "generation", "firmware"),
-    ("held_at", "held_revision", "held_edition", "held_digest"),
-)
-NOTE_REFUSED: Final = _note(("refused_at", "refused_ip", "refused_generation"))
+_FETCHED: Final = ("fetched_at", "fetched_ip", "generation", "firmware")
+_HELD: Final = ("held_at", "held_revision", "held_edition", "held_digest")
+_REFUSED: Final = ("refused_at", "refused_ip", "refused_generation")
+NOTE_FETCHED: Final = _note((*_FETCHED, *_HELD, "told_generation"), *_news(*_FETCHED), *_news(*_HELD), _TOLD)
+NOTE_REFUSED: Final = _note(_REFUSED, *_news(*_REFUSED))
+NOTE_TOLD: Final = _note(("told_generation",), _TOLD)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +125,12 @@ def _sighting(row: Row) -> Sighting:
         row.held_at,
         held,
     )
+
+
+async def is_told(session: AsyncSession, account_id: str, generation: int) -> bool:
+    """Whether any phone of the account knows the URL of this staged generation."""
+    told = sa.select(Row.mac).where(Row.account_id == account_id, Row.told_generation == generation).limit(1)
+    return await session.scalar(told) is not None
 
 
 async def counts(session: AsyncSession, account_id: str, current: int) -> Mapping[str, int]:

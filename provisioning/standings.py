@@ -16,17 +16,26 @@ from provisioning.direct import Direct
 from provisioning.vault import Vault
 
 # What `standing` reads, and where it stands.
-COLUMNS: Final = ("t.digest", "t.account_id", "t.generation", "r.revision", "t.retired_at", "t.retired_by")
+COLUMNS: Final = (
+    "t.digest",
+    "t.account_id",
+    "t.generation",
+    "r.revision",
+    "t.state",
+    "t.retired_at",
+    "t.retired_by",
+)
 TABLES: Final = "provisioning_tokens t JOIN revisions r ON r.account_id = t.account_id"
 _SELECT: Final = f"SELECT {', '.join(COLUMNS)} FROM {TABLES} WHERE t.digest"  # noqa: S608
 
 
 class Standing(NamedTuple):
-    """Whose token it is. `retired_at` is None while it is current."""
+    """Whose token it is, and whether it is `current`, `staged` or `retired`."""
 
     account_id: str
     generation: int
     revision: int
+    state: str
     retired_at: datetime | None
     retired_by: str | None
 
@@ -119,7 +128,7 @@ class Standings:
 
 def standing(row: Sequence[Any]) -> Standing:
     """That of a row which begins with `COLUMNS`."""
-    return Standing(row[1], row[2], row[3], _time(row[4]), row[5])
+    return Standing(row[1], row[2], row[3], row[4], _time(row[5]), row[6])
 
 
 def _time(value: datetime | str | None) -> datetime | None:

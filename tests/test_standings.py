@@ -170,4 +170,4 @@ class Turns(Counting):
         return self.commits
 
     async def find(self, select: str, keys: Sequence[bytes]) -> Sequence[Any]:
-        return [(keys[0], "acc_1", 1, self.commits, None, None)]
+        return [(keys[0], "acc_1", 1, self.commits, "current", None, None)]

@@ -385,8 +385,14 @@ async def _files(call: Call, reveal: bool) -> list[FileAnswer]:
     if reveal:
         call.reveal("device.reveal")
     current = await tokens.current(call.session, call.vault, call.account_id)
+    staged = await tokens.staged(call.session, call.vault, call.account_id)
     phone = await gathering.gather(
-        call.session, call.vault, call.rendering, device, current.text if current else devices.MASK
+        call.session,
+        call.vault,
+        call.rendering,
+        device,
+        current.text if current else devices.MASK,
+        staged.text if staged else None,
     )
     shown = phone if reveal else gathering.masked(phone, call.rendering.base_url)
     made = await gathering.files(call.session, call.rendering, device, shown)

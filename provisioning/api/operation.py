@@ -66,8 +66,8 @@ class Call:
     has_relay: bool
     origin: str | None
     holdings: Holdings
-    writes: bool = False
     reach: Reach
+    writes: bool = False
     detail: dict[str, Any] = field(default_factory=dict)
     mails: bool = False
     asks: bool = False

@@ -49,17 +49,25 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """What all phones under one provisioning URL share. `url` ends in a slash and holds the token."""
+    """What all phones under one provisioning URL share. `url` ends in a slash and holds the token.
+
+    `staged_url` is the one that is to follow it, where phones are told."""
 
     url: str = field(repr=False)
     options: Options
+    staged_url: str | None = field(default=None, repr=False)
+
+    @property
+    def next_url(self) -> str:
+        """Where they are to ask from now on; what they need now is still at `url`."""
+        return self.staged_url or self.url
 
 
 @dataclass(frozen=True, slots=True)
 class Phone:
     """One phone, whole. `slots` holds a key for every slot of the phone and of all modules it may have,
     free ones of type `none`; `modules` counts those that its layout uses; `refused` are the keys that
-    it cannot hold.
+    it cannot hold. `url` and `staged_url` are as in `Site`.
 
     `contacts` are the entries that the phone itself uploaded, as the vendor's names and values.
     """
@@ -76,8 +84,13 @@ class Phone:
     clock: Clock
     admin_password: str = field(repr=False)
     url: str = field(repr=False)
+    staged_url: str | None = field(default=None, repr=False)
     contacts: tuple[Mapping[str, str], ...] = ()
     warnings: tuple[str, ...] = ()
+
+    @property
+    def next_url(self) -> str:
+        return self.staged_url or self.url
 
     @property
     def held(self) -> tuple[Key, ...]:

@@ -201,6 +201,37 @@ class Vendor:
             if file.template and name and (file.where is None or model.facts.get(file.where)):
                 yield name.format_map(model.facts), file, False
 
+    def unstaged(self, model: Model, firmware: str | None = None) -> str | None:
+        """Why a staged rotation is not offered to a phone of `model`, None where it is. `firmware` is what
+        the phone itself last said."""
+        if "unstaged" not in self.data:
+            return "nobody has said yet how this vendor's phones take another provisioning URL"
+        for rule in self.data["unstaged"]:
+            if "firmware_below" in rule:
+                applies = firmware is not None and int(firmware.split(".")[0]) < rule["firmware_below"]
+            elif "first_below" in rule:
+                applies = model.facts[rule["fact"]][0] < rule["first_below"]
+            else:
+                applies = model.facts.get(rule["fact"]) == rule["is"]
+            if applies:
+                return str(rule["why"])
+        return None
+
+    def shares_next_url(self, name: str) -> bool:
+        """Whether a file that phones share may name the next URL: it is known which models ask for it, and
+        staging is offered to all of them."""
+        return name in self._told_files
+
+    @cached_property
+    def _told_files(self) -> frozenset[str]:
+        owners: dict[str, set[bool]] = {}
+        for _, name, file in self.shared:
+            for model in self.models.values():
+                if name and (file.where is None or model.facts.get(file.where)):
+                    offered = self.unstaged(model) is None
+                    owners.setdefault(name.format_map(model.facts).lower(), set()).add(offered)
+        return frozenset(name for name, offered in owners.items() if offered == {True})
+
     def face(self, model: Model, expansion: str | None = None) -> Face:
         """What `model` can hold; `expansion` names the type of its modules, by default its first."""
         buttons = self.data["buttons"]
@@ -238,11 +269,13 @@ class Vendor:
         today: date,
         admin_password: str,
         url: str,
+        staged_url: str | None = None,
         contacts: Sequence[Mapping[str, str]] = (),
     ) -> Phone:
         """The phone that these settings make: which keys it can hold, and what its clock can be told.
 
-        `today` decides nothing but the offset of a zone whose changes the vendor's form cannot say.
+        `today` decides nothing but the offset of a zone whose changes the vendor's form cannot say. A model
+        to which staging is not offered is not told `staged_url`.
         """
         face = self.face(model, expansion)
         keys = layout.fit(face, template, overrides, lines=len(lines), options=vars(options))
@@ -267,6 +300,7 @@ class Vendor:
             clock=told,
             admin_password=admin_password,
             url=url,
+            staged_url=None if self.unstaged(model) else staged_url,
             contacts=tuple(contacts),
             warnings=(*warnings, *([told.warning] if told.warning else [])),
         )

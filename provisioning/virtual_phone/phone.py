@@ -30,12 +30,14 @@ class Maker(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Boot:
-    """One boot. `applied` are the files that were not the same as in the boot before."""
+    """One boot. `applied` are the files that were not the same as in the boot before. `moves` is whether the
+    phone asks at another address next."""
 
     exchanges: tuple[Exchange, ...]
     problems: tuple[str, ...]
     came_up: bool
     applied: tuple[str, ...] = ()
+    moves: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,16 +84,25 @@ class VirtualPhone(ABC):
         self.applied: tuple[str, ...] = ()
         self._booted_from = ""
 
+    async def poll(self, *, staged_url: str | None = None) -> Boot:
+        """Asks again, at the address that it was told last: what a phone does by itself."""
+        return await self.boot(self.provisioning_url(), staged_url=staged_url)
+
     async def boot(
         self,
         url: str,
         *,
+        staged_url: str | None = None,
         connector: aiohttp.BaseConnector | None = None,
         way: Way | None = None,
         seconds: float | None = None,
     ) -> Boot:
         """Boots from the provisioning URL. `connector` and `way` are other ways to its server, or other trust
-        in it. After `seconds` the boot is broken off, and has not come up."""
+        in it. After `seconds` the boot is broken off, and has not come up.
+
+        A phone that is told another address asks there next. To send it away is a mistake, unless it is to
+        `staged_url`, which is to be in force soon. Where it finds nothing, it goes on with what it holds.
+        """
         problems = Problems()
         self._booted_from, self.applied = url, ()
         async with aiohttp.ClientSession(
@@ -108,11 +119,13 @@ class VirtualPhone(ABC):
                 problems.add(f"the boot took more than {seconds:g} seconds and was broken off")
         if had:
             self._inspect(problems)
-        stays = _same_address(self.provisioning_url(), url)
-        if not stays:
+        told = self.provisioning_url()
+        moves = not _same_address(told, url)
+        astray = moves and not (staged_url and _same_address(told, staged_url))
+        if astray:
             problems.add("the address that the phone was told is not the one that it booted from")
-        came_up = had and stays and any(line.registers for line in self.lines())
-        return Boot(tuple(wire.exchanges), problems.all(), came_up, self.applied)
+        came_up = had and not astray and any(line.registers for line in self.lines())
+        return Boot(tuple(wire.exchanges), problems.all(), came_up, self.applied, moves)
 
     def masked_settings(self) -> tuple[tuple[str, str], ...]:
         """The settings for people: passwords and the address with its token are not shown."""

@@ -152,7 +152,11 @@ class PolycomPhone(VirtualPhone):
             found = parameters(wire.shown(name), root, wire.problems) | found
         overrides = await self._overrides(wire, master)
         if had:
-            self._device |= taken(found | overrides, wire.problems)
+            self._device |= {
+                name: value
+                for name, value in taken(found | overrides, wire.problems).items()
+                if polycom_names.is_known(name, self.firmware)
+            }
             self._parameters = {n: v for n, v in (found | overrides).items() if not n.startswith("device.")}
         return had
 

@@ -19,6 +19,11 @@ def usual_firmware(model: Model) -> str:
     return "3.3.5.0247" if model.facts.get("era") == "3.x" else "5.9.7.4477"
 
 
+def is_known(name: str, firmware: str) -> bool:
+    """Whether this software has the parameter: for where to boot from, it is known of UC software 4.0 on."""
+    return not name.startswith("device.prov.server") or int(firmware.split(".")[0]) >= 4
+
+
 def user_agent(model: Model, firmware: str, stage: str) -> str:
     """`stage` is Application, or Updater: the boot loader, which has a version of its own."""
     token = str(model.facts["user_agent"][0])

@@ -2,7 +2,17 @@
 
 from aiohttp import web
 
-from provisioning.web import assets, button_templates, device, devices, lists, login, resyncs, rotation, settings
+from provisioning.web import (
+    assets,
+    button_templates,
+    device,
+    devices,
+    lists,
+    login,
+    resyncs,
+    rotation,
+    settings,
+)
 from provisioning.web.page import missing
 
 

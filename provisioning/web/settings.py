@@ -87,6 +87,7 @@ async def _devices(request: web.Request, caller: Caller) -> Values:
         "generation": state.generation,
         "since": state.created_at,
         "counts": state.devices,
+        "staged": state.staged,
         "options": option_fields.groups(options, above),
         "options_etag": options.etag(),
     }

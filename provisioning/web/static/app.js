@@ -3,6 +3,7 @@ import "./controls.js";
 import "./dialogs.js";
 import "./parts.js";
 import "./secrets.js";
+import "./stage.js";
 import "./recipients.js";
 import "./activity.js";
 import "./upload.js";

@@ -4,7 +4,8 @@ import { call, toast } from "./api.js";
 const MASK = "••••••••••••";
 
 async function secret(name) {
-  return (await call("GET", "/account/provisioning")).data[name];
+  const { data } = await call("GET", "/account/provisioning");
+  return name.split(".").reduce((part, field) => part?.[field], data) ?? MASK; // what was staged may be no more
 }
 
 document.addEventListener("click", async (event) => {
