@@ -10,8 +10,8 @@ from provisioning.sightings import Held
 
 @dataclass(frozen=True, slots=True)
 class KeptFile:
-    """`device` is the one whose file it is, None for one that phones share. `told` is the generation of the next
-    provisioning URL, where the content names it; `held` belongs to a main file."""
+    """`device` is the one whose file it is, None for one that phones share. `told` is the generation of the
+    next provisioning URL, where the content names it; `held` belongs to a main file."""
 
     content: bytes
     content_type: str
