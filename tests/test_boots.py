@@ -391,6 +391,7 @@ class TestOverHttp:
         [
             ("", None, "http"),
             ("", "https", "http"),  # anybody can say so
+            ("192.0.2.0/24", "https", "http"),
             ("127.0.0.0/8", None, "http"),
             ("127.0.0.0/8", "https", "https"),
             ("127.0.0.0/8", "http, https", "https"),
