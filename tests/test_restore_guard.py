@@ -96,6 +96,39 @@ def test_after_the_guard_only_the_new_token_is_served(shell: Shell, stock: Stock
         assert shell.run("boot", guarded["provisioning_url"], *phone).returncode == 0
 
 
+def staging(shell: Shell, stock: Stock, verb: str) -> str:
+    """Calls it on the running server; the next URL, empty without one."""
+    request = urllib.request.Request(
+        f"{shell.url}/api/v1/account/provisioning/{verb}",
+        method="POST",
+        headers={"Authorization": f"Bearer {stock.keys['admin']}"},
+    )
+    with urllib.request.urlopen(request, timeout=10) as answer:
+        staged = json.load(answer)["staged"]
+    return str(staged["provisioning_url"]) if staged else ""
+
+
+@pytest.mark.parametrize("end", ["commit", "cancel"])
+def test_a_staged_token_that_a_backup_brings_back_is_ended_with_the_others(
+    shell: Shell, stock: Stock, backups: Backups, end: str
+) -> None:
+    """Whether it came into force since, and was rotated out, or was cancelled."""
+    with shell.serving():
+        staged = staging(shell, stock, "stage")
+        backups.take()
+        staging(shell, stock, end)
+    backups.restore()
+    (guarded,) = guard(shell)
+    assert guarded["generation"] == 3
+    with shell.serving():
+        for dead in (f"{shell.url}/p/{stock.token}/", staged):
+            assert status(shell, dead) == 404
+        assert status(shell, guarded["provisioning_url"]) == 200
+        with pytest.raises(urllib.error.HTTPError, match="409"):  # nothing is staged any more
+            staging(shell, stock, "commit")
+        assert status(shell, staged) == 404
+
+
 def test_a_session_that_was_ended_after_the_backup_is_not_good_again(
     shell: Shell, stock: Stock, backups: Backups
 ) -> None:

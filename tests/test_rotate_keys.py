@@ -13,6 +13,7 @@ from typing import Any, Final
 import pytest
 import sqlalchemy as sa
 
+import tokens
 from provisioning import app, extensions, key_file
 from provisioning.db import Base, Database, new_id, now
 from provisioning.sealed import sealed_columns
@@ -125,6 +126,26 @@ async def test_the_three_steps_leave_all_sealed_with_the_new_key_and_the_file_wi
     assert after == {column: Counter({2: counts.total()}) for column, counts in before.items()}
     with shell.serving():
         assert shell.fetch(f"{shell.url}/p/{stock.token}/805ec0102001.cfg")[0] == 200
+
+
+async def test_a_staged_token_is_sealed_again_and_can_be_committed(
+    shell: Shell, stock: Stock, opened: Database
+) -> None:
+    async with opened.write() as session:
+        vault = open_vault(stock.key_file)
+        staged = await tokens.stage(session, vault, stock.account_id, actor="system")
+    for name in ("add", "reseal", "drop"):
+        step(shell, name)
+    assert (await sealed_with(opened, open_vault(stock.key_file)))["provisioning_tokens.sealed"] == {2: 2}
+    with shell.serving():
+        told = shell.fetch(f"{shell.url}/p/{stock.token}/805ec0102001.cfg")
+        assert told[0] == 200 and staged.text.encode() in told[1]
+    async with opened.write() as session:
+        vault = open_vault(stock.key_file)
+        committed = await tokens.commit(session, vault, stock.account_id, actor="system")
+    assert (committed.text, committed.generation) == (staged.text, 2)
+    with shell.serving():
+        assert shell.fetch(f"{shell.url}/p/{staged.text}/805ec0102001.cfg")[0] == 200
 
 
 async def test_servers_answer_all_through_the_steps(shell: Shell, stock: Stock, opened: Database) -> None:

@@ -21,6 +21,7 @@ BODIES: Final[Mapping[str, Any]] = {
     "device_options.update": {"language": "fr"},
     "emergency_recipients.update": {"emails": ["a@b.example"]},
     "token.rotate": {},
+    "token.stage": {"reason": "scheduled"},
     "admin_password.update": {},
     "location.create": {"name": "New"},
     "location.update": {"name": "Newer"},
@@ -117,6 +118,8 @@ async def test_each_end_of_an_operation_is_entered_once(account: Account, operat
     if operation.event == "token.generate":
         async with account.house.database.write() as session:
             await session.execute(sa.text("DELETE FROM provisioning_tokens"))
+    if operation.event in {"token.commit", "token.cancel"}:
+        await account.admin.post("/account/provisioning/stage")
 
     async def ends(outcome: str, *statuses: int, client: Client = account.admin, **changes: Any) -> None:
         since = len(await account.entries())

@@ -5,7 +5,8 @@ import asyncio
 import itertools
 import os
 import signal
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Final, NoReturn
 
@@ -51,13 +52,36 @@ Way = Callable[[Account, Callable[[], None]], None]
 
 def by_api(account: Account, begin: Callable[[], None]) -> None:
     async def run() -> None:
-        async with TestServer(make_app(account.config)) as server, aiohttp.ClientSession() as http:
-            url = server.make_url("/api/v1/account/provisioning/rotate")
+        async with _api(account) as call:
             begin()
-            async with http.post(url, json={}, headers={"Authorization": f"Bearer {account.key}"}) as answer:
-                assert answer.status == 200, await answer.text()
+            assert await call("rotate") == 200
 
     asyncio.run(run())
+
+
+def by_commit(account: Account, begin: Callable[[], None]) -> None:
+    """Of a rotation that is staged, or was by a process that was killed in its commit."""
+
+    async def run() -> None:
+        async with _api(account) as call:
+            assert await call("stage") in {200, 409}
+            begin()
+            assert await call("commit") == 200
+
+    asyncio.run(run())
+
+
+@asynccontextmanager
+async def _api(account: Account) -> AsyncIterator[Callable[[str], Awaitable[int]]]:
+    """Calls an operation of provisioning and tells the status."""
+    async with TestServer(make_app(account.config)) as server, aiohttp.ClientSession() as http:
+
+        async def call(name: str) -> int:
+            url = server.make_url(f"/api/v1/account/provisioning/{name}")
+            async with http.post(url, headers={"Authorization": f"Bearer {account.key}"}) as answer:
+                return answer.status
+
+        yield call
 
 
 def by_command(_account: Account, begin: Callable[[], None]) -> None:
@@ -130,7 +154,8 @@ async def _examine(account: Account, token: str) -> tuple[Mapping[str, Any], str
         async with app[DATABASE].read() as session:
             current = await tokens.current(session, app[VAULT], account.id)
             live = await session.scalars(sa.select(Row.generation).where(Row.state == "current"))
-            entered = sa.select(sa.func.count()).where(activity.Row.event == "token.rotate")
+            cuts = activity.Row.event.in_(("token.rotate", "token.commit"))
+            entered = sa.select(sa.func.count()).where(cuts, activity.Row.outcome == "success")
             seen = {
                 "generations": tuple(live),
                 "before": await status(token),
