@@ -1,4 +1,4 @@
-"""Before a change its preview, after one that saved itself a note with Undo; and who holds the newest files."""
+"""Before a change its preview, after one that saved itself a note with Undo; who holds the newest files."""
 
 import re
 
