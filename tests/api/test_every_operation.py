@@ -36,6 +36,7 @@ BODIES: Final[Mapping[str, Any]] = {
     "device.create": {"mac": "805ec0aabbcc", "model": "T46S"},
     "device.update": {"name": "Newer"},
     "device.set_options": {"language": "fr"},
+    "config.preview": {"telephony": {"extension_length": 5}},
     "device.import": "mac,model\n249ad8000001,T46S\n",
     "user.create": {"email": "new@b.example", "name": "N", "role": "viewer", "password": "a long password"},
     "user.update": {"name": "Newer"},
