@@ -88,11 +88,11 @@ class TestTheRequest:
     )
     async def test_a_uri_cannot_either(self, bad: str) -> None:
         async with Peer(ok).udp() as peer:
-            for field in ("to", "sender"):
-                if field == "sender" and bad != "sip:4201@a\r\nX: 1":
-                    continue
+            with pytest.raises(Invalid):
+                await asked(notify(peer.port, to=bad))
+            if "\r" in bad:
                 with pytest.raises(Invalid):
-                    await asked(notify(peer.port, **{field: bad}))
+                    await asked(notify(peer.port, sender=bad))
         assert peer.requests == []
 
     def test_a_uri_is_made_of_hosts_of_every_kind(self) -> None:

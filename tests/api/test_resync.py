@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from provisioning import resyncs
 from provisioning.db import new_id, now
 from provisioning.reach import Reach
-from provisioning.resync_sender import Pace
+from provisioning.resync_sender import Pace, ResyncSender
 from provisioning.resyncs import PhoneRow
 from provisioning.sip.notify import Timings
 from tests.api.conftest import Account, Answer, make_account, stocked
@@ -448,18 +448,35 @@ class TestTheQueue:
     async def test_a_server_that_ends_gives_back_whom_it_asks(
         self, start_house: StartHouse, stock: Stock
     ) -> None:
+        house = await start_house(pace=replace(SWIFT, lane=0), reach=HERE)  # it takes nothing itself
+        account = stocked(house, stock)
+        other = ResyncSender(house.database, house.vault, house.rendering, HERE, SWIFT)
         async with Peer(lambda _asked: []).udp() as peer:
-            house = await start_house(pace=SWIFT, reach=HERE)
-            account = stocked(house, stock)
             await use(account, peer)
             await resync(account)
-            await peer.came.wait()
-            async with house.resyncs.running():  # a second begin, whose end is that of a server
-                pass
-            async with house.database.read() as session:
-                (row,) = await session.scalars(sa.select(PhoneRow))
-        assert row.state in {"waiting", "sent"} and row.due_at is not None
-        assert row.due_at <= now() + SWIFT.lease
+            async with other.running():
+                await peer.came.wait()
+        async with house.database.read() as session:
+            (row,) = await session.scalars(sa.select(PhoneRow))
+        assert (row.state, row.attempts) == ("waiting", 1)
+        assert row.due_at is not None and row.due_at <= now()
+
+    @sqlite
+    async def test_a_server_that_was_given_up_ends_nothing_that_another_has_begun(
+        self, start_house: StartHouse, stock: Stock
+    ) -> None:
+        house = await start_house(pace=replace(SWIFT, lane=0), reach=HERE)
+        account = stocked(house, stock)
+        run = await resync(account)
+        claims = []
+        for _ in range(2):
+            async with house.database.write() as session:
+                claims += await resyncs.claim(session, timedelta(0), limit=9, at=now())
+        for claim, state in zip(claims, ("sent", "answered"), strict=True):
+            async with house.database.write() as session:
+                await resyncs.ended(session, [(claim, resyncs.End("answered", 200, "OK"))])
+            (phone,) = (await account.viewer.get(f"/resyncs/{run.json['id']}")).json["data"]
+            assert phone["state"] == state
 
     @sqlite
     async def test_a_device_that_is_deleted_takes_its_answers_along(self, at_switch: Account) -> None:

@@ -159,7 +159,7 @@ async def test_kamailio_takes_the_password_over_each_transport(tmp_path: Path, a
     me = "sip:4201@sip.example.com"
     with small(tmp_path, algorithm) as ports:
         for transport in ("udp", "tcp", "tls"):
-            target = Target("127.0.0.1", ports[transport], transport, "any")  # type: ignore[arg-type]
+            target = Target("127.0.0.1", ports[transport], transport, "any")
             with closing(Phone(ports["udp"], "sip.example.com", "4201", "a password")) as phone:
                 assert (await asyncio.to_thread(phone.register)).status == 200
                 asked = Notify(me, me, "check-sync", target, True, Credentials("4201", "a password"))
