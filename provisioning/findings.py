@@ -24,6 +24,7 @@ class Outcome(StrEnum):
     OTHER_MAC = "other_mac"
     OVER_HTTP = "over_http"
     OLD_URL = "old_url"
+    NEXT_URL = "next_url"
     NOT_ON_ACCOUNT = "not_on_account"
     UNAVAILABLE = "unavailable"
     RENDER_ERROR = "render_error"
@@ -53,6 +54,12 @@ def failure(requests: Sequence[Row], last: Mapping[str, Row], vendor: Vendor | N
             Outcome.OLD_URL,
             f"it asked with an old provisioning URL, which {row.reason.removeprefix('the URL ')}",
             "Give it the present URL (Settings, Devices). Until then it keeps the configuration that it has.",
+        )
+    if Verdict.TOKEN_STAGED in verdicts:
+        return Finding(
+            Outcome.NEXT_URL,
+            "it asked with the next provisioning URL, which was not in force yet",
+            "It keeps its configuration, and comes back by itself once the rotation is committed.",
         )
     if Verdict.MAC_UNKNOWN in verdicts:
         return Finding(

@@ -74,13 +74,14 @@ async def run(
     options: Options,
     *,
     url: str,
+    staged_url: str | None,
     origin: str,
     firmware: str | None,
     at: datetime,
 ) -> TestBoot:
     """Boots as the device from its provisioning URL, which is asked for at `origin`, the server's own.
 
-    `firmware` is what the phone told last. Raises `Conflict` while one of this device is under way, and
+    `staged_url` is the next one, which the phone may be told. `firmware` is what the phone told last. Raises `Conflict` while one of this device is under way, and
     `TooMany` where several are.
     """
     phone = _phone(vendor, vendor.models[device.model], device, firmware)
@@ -94,7 +95,7 @@ async def run(
     _running.add(device.id)
     began = time.perf_counter()
     try:
-        boot = await phone.boot(url, way=way, seconds=_SECONDS)
+        boot = await phone.boot(url, staged_url=staged_url, way=way, seconds=_SECONDS)
     finally:
         _running.discard(device.id)
     return TestBoot(

@@ -223,6 +223,20 @@ class TestSentences:
             "Give it the present URL (Settings, Devices). Until then it keeps the configuration that it has."
         )
 
+    async def test_a_phone_that_asks_with_the_next_url_too_early(self, account: Account) -> None:
+        staged = await account.admin.post("/account/provisioning/stage", {"reason": "scheduled"})
+        it = await phone(account, YEALINK)
+        url = staged.json["staged"]["provisioning_url"]
+        assert (await it.boot(account.url, staged_url=url)).came_up
+        await it.poll()
+        newest, before = await boots(account)
+        assert before["outcome"] == "came_up"
+        assert (newest["outcome"], newest["sentence"], newest["advice"]) == (
+            "next_url",
+            "It asked with the next provisioning URL, which was not in force yet.",
+            "It keeps its configuration, and comes back by itself once the rotation is committed.",
+        )
+
     @pytest.mark.parametrize(
         ("mac", "own"), [(YEALINK, f"{YEALINK}.cfg"), (POLYCOM, f"{POLYCOM}-account.cfg")]
     )

@@ -182,6 +182,7 @@ async def test_boot(call: Call) -> TestBootAnswer:
         raise Conflict(f"{device.model} is not among the models of {vendor.title}")
     if call.origin is None:
         raise Conflict("the server cannot tell where it is reached")
+    staged = await tokens.staged(call.session, call.vault, call.account_id)
     account = await accounts.get(call.session, call.account_id)
     seen = await _sighting(call, device.mac)
     # A boot takes its time; no connection of the database waits for it.
@@ -192,6 +193,7 @@ async def test_boot(call: Call) -> TestBootAnswer:
         device,
         resolve(call.rendering.platform, account.options, device.options),
         url=devices.provisioning_url(call.rendering.base_url, current.text),
+        staged_url=devices.provisioning_url(call.rendering.base_url, staged.text) if staged else None,
         origin=call.origin,
         firmware=seen.firmware,
         at=now(),

@@ -42,6 +42,15 @@ async def traces(account: Account) -> tuple[Any, ...]:
     return rows, (await account.viewer.get("/devices")).json
 
 
+async def test_a_phone_that_would_be_told_the_next_url_comes_up(account: Account) -> None:
+    staged = await account.admin.post("/account/provisioning/stage", {"reason": "scheduled"})
+    assert staged.status in {200, 201}, staged.text
+    for mac in (YEALINK, POLYCOM):
+        found = await boot(account, mac)
+        assert (found["came_up"], found["problems"]) == (True, [])
+        assert staged.json["staged"]["provisioning_url"] not in str(found)
+
+
 async def test_it_works(account: Account) -> None:
     found = await boot(account)
     assert (found["came_up"], found["problems"], found["firmware"]) == (True, [], "96.87.0.15")
