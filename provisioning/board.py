@@ -30,7 +30,8 @@ class Filters:
 
 @dataclass(frozen=True, slots=True)
 class Phone:
-    """`refused_…` is what came in its name with a rotated token, since the rotation and its last fetch."""
+    """`refused_…` is what came in its name with a rotated token, since the rotation and its last fetch.
+    `told` is whether it knows the next URL, where a rotation is staged."""
 
     device_id: str
     mac: str
@@ -45,6 +46,7 @@ class Phone:
     refused_ip: str | None
     refused_generation: int | None
     note: str
+    told: bool
     ticked_at: datetime | None
     ticked_by: str | None
 
@@ -56,6 +58,7 @@ class Counts:
     knocking: int = 0
     silent: int = 0
     ticked: int = 0
+    told: int = 0
 
     def __add__(self, other: "Counts") -> "Counts":
         return Counts(
@@ -64,6 +67,7 @@ class Counts:
             self.knocking + other.knocking,
             self.silent + other.silent,
             self.ticked + other.ticked,
+            self.told + other.told,
         )
 
 
@@ -82,6 +86,7 @@ class Board:
     """`found` phones meet the filters; `counts` and `last_knock_at` are of all."""
 
     generation: int
+    staged_generation: int | None
     rotation: Rotation | None
     counts: Counts
     last_knock_at: datetime | None
@@ -95,7 +100,8 @@ async def read(
     """The phones by location, those without one last; at most `limit` of those that meet the filters."""
     generation = await tokens.generation(session, account_id)
     rotation = await tokens.last_rotation(session, account_id) if generation else None
-    look = _Look(account_id, generation, rotation, filters, limit)
+    staged = await tokens.staged_generation(session, account_id)
+    look = _Look(account_id, generation, staged, rotation, filters, limit)
     places, last_knock_at = await look.places(session)
     if limit != 0:
         by_id = {place.id: place for place in places}
@@ -106,6 +112,7 @@ async def read(
                 by_id[row.location_id].devices.append(phone)
     return Board(
         generation=generation,
+        staged_generation=staged,
         rotation=rotation,
         counts=sum((place.counts for place in places), Counts()),
         last_knock_at=last_knock_at,
@@ -120,6 +127,7 @@ class _Look:
 
     account_id: str
     generation: int
+    staged: int | None
     rotation: Rotation | None
     filters: Filters
     limit: int | None
@@ -137,6 +145,11 @@ class _Look:
             # A request that came before the rotation and was looked at after it.
             sightings.Row.refused_generation == self.rotation.retired,
         )
+
+    @property
+    def _told(self) -> sa.ColumnElement[bool]:
+        told = sightings.Row.told_generation
+        return sa.false() if self.staged is None else told.is_not_distinct_from(self.staged)
 
     @property
     def _state(self) -> sa.ColumnElement[str]:
@@ -189,6 +202,7 @@ class _Look:
             sightings.Row.refused_at,
             sightings.Row.refused_ip,
             sightings.Row.refused_generation,
+            self._told.label("told"),
             ticks.Row.ticked_at,
             ticks.Row.ticked_by,
         )
@@ -204,6 +218,7 @@ class _Look:
             total.filter(self._state == "knocking"),
             total.filter(self._state == "silent"),
             sa.func.count(ticks.Row.device_id),
+            total.filter(self._told),
             sa.func.max(sightings.Row.refused_at).filter(self._refused),
         ).group_by(locations.Row.id, locations.Row.name)
         rows = (await session.execute(query)).all()
@@ -294,6 +309,7 @@ def _phone(row: Any, lines: Sequence[str], note: str) -> Phone:
         refused_ip=row.refused_ip if knocks else None,
         refused_generation=row.refused_generation if knocks else None,
         note=note,
+        told=bool(row.told),
         ticked_at=row.ticked_at,
         ticked_by=row.ticked_by,
     )

@@ -81,8 +81,8 @@ async def run(
 ) -> TestBoot:
     """Boots as the device from its provisioning URL, which is asked for at `origin`, the server's own.
 
-    `staged_url` is the next one, which the phone may be told. `firmware` is what the phone told last. Raises `Conflict` while one of this device is under way, and
-    `TooMany` where several are.
+    `staged_url` is the next one, which the phone may be told. `firmware` is what the phone told last. Raises
+    `Conflict` while one of this device is under way, and `TooMany` where several are.
     """
     phone = _phone(vendor, vendor.models[device.model], device, firmware)
     if device.id in _running:

@@ -15,6 +15,7 @@ from tokens.table import (
     rotate,
     stage,
     staged,
+    staged_generation,
 )
 from tokens.text import is_well_formed, make, put_in, redact, take_out
 
@@ -38,5 +39,6 @@ __all__ = [
     "rotate",
     "stage",
     "staged",
+    "staged_generation",
     "take_out",
 ]

@@ -89,6 +89,12 @@ async def generation(session: AsyncSession, account_id: str) -> int:
     return row.generation if row else 0
 
 
+async def staged_generation(session: AsyncSession, account_id: str) -> int | None:
+    """That of the staged token, None while there is none; its text stays sealed."""
+    row = await _staged(session, account_id)
+    return row.generation if row else None
+
+
 async def resolve(session: AsyncSession, vault: Vault, token: str) -> Resolved | None:
     """Whose token this is, a retired one too, or None. A malformed one costs no look at the database."""
     if not text.is_well_formed(token):

@@ -39,11 +39,13 @@ class BoardCounts(Answer):
     knocking: int
     silent: int
     ticked: int
+    told: int
 
 
 class BoardDevice(Answer):
     """`back` has fetched a file with the present token. `knocking` has not, and was refused with an old one
-    since the rotation, or somebody who claims to be it. `silent` is neither."""
+    since the rotation, or somebody who claims to be it. `silent` is neither. While a rotation is staged,
+    `told` is whether the phone knows the next URL."""
 
     device_id: str
     mac: str
@@ -58,6 +60,7 @@ class BoardDevice(Answer):
     refused_ip: str | None
     refused_generation: int | None
     note: str
+    told: bool
     ticked_at: datetime | None
     ticked_by: str | None
 
@@ -72,10 +75,12 @@ class BoardLocation(Answer):
 
 
 class BoardAnswer(Answer):
-    """`rotated_at` and `rotated_by` are null while the token is the first one. `found` phones meet the
+    """`rotated_at` and `rotated_by` are null while the token is the first one, `staged_generation` is null
+    while no rotation is staged. `found` phones meet the
     filters; `counts` and `last_knock_at` are of all."""
 
     generation: int
+    staged_generation: int | None
     rotated_at: datetime | None
     rotated_by: str | None
     counts: BoardCounts
@@ -91,6 +96,7 @@ class BoardAnswer(Answer):
             await asyncio.sleep(0)  # thousands of phones at once would hold up all else
         return cls(
             generation=found.generation,
+            staged_generation=found.staged_generation,
             rotated_at=found.rotation.at if found.rotation else None,
             rotated_by=found.rotation.by if found.rotation else None,
             counts=BoardCounts.model_validate(found.counts),

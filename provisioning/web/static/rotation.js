@@ -19,7 +19,8 @@ async function look() {
   asking = true;
   try {
     const { data } = await call("GET", "/account/provisioning/board?limit=0");
-    if (data.generation !== Number(section.dataset.generation)) return void location.reload(); // there is another URL
+    const urls = [data.generation, data.staged_generation || 0];
+    if (urls.join() !== [section.dataset.generation, section.dataset.staged].join()) return void location.reload();
     late("");
     const now = [data.counts, data.last_knock_at];
     if (JSON.stringify(now) !== JSON.stringify(seen)) {
@@ -37,10 +38,12 @@ async function look() {
   plan();
 }
 
-function show({ total, back, knocking, silent }) {
+function show({ total, back, knocking, silent, told }) {
   bar.max = total || 1;
   bar.value = back;
   document.getElementById("progress-text").textContent = `${back} of ${total} phones are back, ${knocking} knocking, ${silent} silent.`;
+  const next = document.getElementById("told-text");
+  if (next) next.textContent = `${told} of ${total} phones know the next URL.`;
 }
 
 function late(words) {
@@ -50,7 +53,8 @@ function late(words) {
 function plan() {
   clearTimeout(timer);
   const [counts] = seen;
-  if (!document.hidden && counts.back < counts.total) timer = setTimeout(look, Date.now() - news < QUIET ? SOON : LATER);
+  const open = counts.back < counts.total || (section.dataset.staged !== "0" && counts.told < counts.total);
+  if (!document.hidden && open) timer = setTimeout(look, Date.now() - news < QUIET ? SOON : LATER);
 }
 
 if (bar) {
