@@ -158,8 +158,13 @@ class Account:
 @pytest.fixture
 def account(site: Shell, inside: Inside) -> Account:
     """The sample account under an email of its own."""
+    return loaded(site, inside, account_file().read_text("utf-8"), "office@harbourlane.example")
+
+
+def loaded(site: Shell, inside: Inside, text: str, named: str) -> Account:
+    """The account of this file, with another email than is `named` in it."""
     email = f"{new_id('usr')[4:]}@harbourlane.example"
-    text = account_file().read_text("utf-8").replace("office@harbourlane.example", email)
+    text = text.replace(named, email)
 
     async def make() -> Account:
         vault = inside.vault
