@@ -1,5 +1,6 @@
 """An API operation: one declaration gives its route, roles, event, input, output and OpenAPI text."""
 
+import functools
 import hashlib
 import json
 from collections.abc import Awaitable, Callable, Mapping
@@ -226,6 +227,7 @@ def operation(
     return declare
 
 
+@functools.cache  # one name in the document is one model
 def patch(form: type[Input]) -> type[Input]:
     """The form with every field optional: what is absent stays as it is, null is a value like others."""
     fields: dict[str, Any] = {

@@ -26,15 +26,15 @@ _MOST_PHONES: Final = 20
 _MOST_TEXT: Final = 8_000  # characters of one file's diff
 
 
-class ButtonTemplateChange(patch(TemplateForm)):  # type: ignore[misc]
+class NamedTemplatePatch(patch(TemplateForm)):  # type: ignore[misc]
     id: Annotated[str, Field(pattern=r"^btn_[0-9a-z]{26}$")]
 
 
-class DeviceChange(patch(DeviceForm)):  # type: ignore[misc]
+class NamedDevicePatch(patch(DeviceForm)):  # type: ignore[misc]
     id: Annotated[str, Field(pattern=r"^dev_[0-9a-z]{26}$")]
 
 
-class OwnOptionsChange(Options):
+class NamedOptionsPatch(Options):
     id: Annotated[str, Field(pattern=r"^dev_[0-9a-z]{26}$")]
 
 
@@ -51,9 +51,9 @@ class PreviewBody(Input):
     telephony: TelephonyPatch | None = None  # type: ignore[valid-type]
     device_options: Options | None = None
     account: GeneralPatch | None = None  # type: ignore[valid-type]
-    button_template: ButtonTemplateChange | None = None
-    device: DeviceChange | None = None
-    own_options: OwnOptionsChange | None = None
+    button_template: NamedTemplatePatch | None = None
+    device: NamedDevicePatch | None = None
+    own_options: NamedOptionsPatch | None = None
     reversed: bool = False
 
 
