@@ -52,7 +52,6 @@ class ResyncSender:
         self._pace = pace
         self._wake = asyncio.Event()
         self._idle = asyncio.Event()
-        self._idle.set()
         self._asking: dict[Claim, asyncio.Task[None]] = {}
         self._ended: list[tuple[Claim, End]] = []
         self._cleaned: float | None = None

@@ -19,10 +19,13 @@ import tokens
 from provisioning import activity, cli
 from provisioning.app import make_app
 from provisioning.config import Config
-from provisioning.parts import DATABASE, VAULT
+from provisioning.parts import DATABASE, PRUNER, RESYNC_SENDER, VAULT
+from provisioning.pruning import Rounds
+from provisioning.resync_sender import Pace
 from tokens.table import Row
 
 _FILE: Final = "805ec0102001.cfg"
+_NEVER: Final = 86_400.0  # seconds
 
 
 @dataclass(frozen=True)
@@ -74,7 +77,11 @@ def by_commit(account: Account, begin: Callable[[], None]) -> None:
 @asynccontextmanager
 async def _api(account: Account) -> AsyncIterator[Callable[[str], Awaitable[int]]]:
     """Calls an operation of provisioning and tells the status."""
-    async with TestServer(make_app(account.config)) as server, aiohttp.ClientSession() as http:
+    app = make_app(account.config, rounds=Rounds(pause=0, every=_NEVER), pace=Pace(poll=_NEVER))
+    async with TestServer(app) as server, aiohttp.ClientSession() as http:
+        # What works beside the API reaches boundaries, too.
+        await app[PRUNER].settled()
+        await app[RESYNC_SENDER].settled()
 
         async def call(name: str) -> int:
             url = server.make_url(f"/api/v1/account/provisioning/{name}")
