@@ -184,16 +184,17 @@ def _made(app: web.Application, dossier: Dossier, asked: Asked, entry: Entry) ->
         raise Refused(Verdict.FILE_ABSENT, f"the phone option {file.needs} is not set")
     kept = _kept(app[VENDORS][device.vendor].render(file, phone), file, device, dossier.next)
     if file.main:
-        kept = replace(kept, held=_held(app, entry, dossier.standing.revision, device, phone, kept))
+        kept = replace(kept, held=_held(app, entry, dossier, device, phone, kept))
     return kept, False
 
 
 def _held(
-    app: web.Application, entry: Entry, revision: int, device: Device, phone: Phone, main: KeptFile
+    app: web.Application, entry: Entry, dossier: Dossier, device: Device, phone: Phone, main: KeptFile
 ) -> Held | None:
     """What the phone holds with its main file: its others are made now, too, since it asks for them next.
     None when one of them cannot be made."""
     vendor, files, hashes = app[VENDORS][device.vendor], app[KEPT_FILES], dict[str, str]()
+    revision = dossier.standing.revision
     try:
         for suffix, file in vendor.own_files(phone):
             if file.main:
@@ -204,9 +205,10 @@ def _held(
                 ).config_hash
             else:
                 key = _key(entry, revision, phone.mac + suffix)
-                hashes[suffix] = (
-                    files.get(key) or _kept(vendor.render(file, phone), file, device)
-                ).config_hash
+                made = files.get(key) or _kept(vendor.render(file, phone), file, device, dossier.next)
+                if made.told is None:  # of one that names the next URL it is to be noted first
+                    files.put(key, made)
+                hashes[suffix] = made.config_hash
     except RenderError:
         return None
     return Held(revision, app[HOLDINGS].edition, holdings.digest(hashes))

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, ConfigDict, Field, PlainValidator, WithJsonSchema
 
 import tokens
-from provisioning import device_search, devices, resync_targets, resyncs
+from provisioning import device_search, devices, resync_targets, resyncs, sightings
 from provisioning.api.operation import READER, TECHNICIAN, Answer, Call, operation
 from provisioning.device_search import Filters, Status
 from provisioning.errors import Conflict, FieldError, Invalid
@@ -15,6 +15,7 @@ from provisioning.fields import Input, one_line
 from provisioning.resyncs import PhoneRow, Row, State, Via
 
 _MOST = 10_000  # devices that can be named one by one
+_SLICE = 200  # devices
 
 
 def _which(value: Any) -> str | list[str]:
@@ -49,7 +50,7 @@ class ResyncBody(Input):
 
 class ResyncManyBody(ResyncBody):
     """Which of the devices that meet the filters, as the list of devices has them: `not_current` are those
-    that have not fetched with the present token. They are asked evenly over the time."""
+    whose `config_current` is not true. They are asked evenly over the time."""
 
     which: Which = "all"
     over_seconds: Annotated[int, Field(ge=0, le=3600)] = 0
@@ -206,15 +207,11 @@ def words(phone: PhoneRow) -> str:
 async def _chosen(call: Call, body: ResyncManyBody) -> Sequence[str]:
     """The ids of those that are meant, oldest first."""
     generation = await tokens.generation(call.session, call.account_id)
-    filters = [Filters(body.q, body.vendor, body.location_id or "", body.status)]
-    if body.which == "not_current":
-        filters.append(Filters(status="not-current"))
-    conditions = [
-        condition
-        for each in filters
-        for condition in device_search.conditions(call.account_id, each, generation)
-    ]
+    filters = Filters(body.q, body.vendor, body.location_id or "", body.status)
+    conditions = device_search.conditions(call.account_id, filters, generation)
     found = await devices.ids(call.session, call.account_id, *conditions)
+    if body.which == "not_current":
+        return await _outdated(call, found)
     if isinstance(body.which, str):
         return found
     known = set(await devices.ids(call.session, call.account_id))
@@ -225,6 +222,21 @@ async def _chosen(call: Call, body: ResyncManyBody) -> Sequence[str]:
     ]:
         raise Invalid(faults)
     return [each for each in found if each in set(body.which)]
+
+
+async def _outdated(call: Call, ids: Sequence[str]) -> list[str]:
+    """Those that do not hold the newest files, or of which it is not known."""
+    outdated: list[str] = []
+    for start in range(0, len(ids), _SLICE):
+        some = ids[start : start + _SLICE]
+        found = await devices.of(call.session, call.account_id, some)
+        seen = await sightings.of(call.session, call.account_id, [device.mac for device in found])
+        # Nothing of the account was written in this transaction, so that what is seen here may be remembered.
+        current = await call.holdings.current(
+            call.session, call.rendering, call.account_id, found, seen, remember=True
+        )
+        outdated += [each for each in some if not current[each]]
+    return outdated
 
 
 async def _started(

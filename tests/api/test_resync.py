@@ -281,6 +281,11 @@ class TestManyPhones:
             answer = await at_switch.technician.post("/devices/resync", body)
             found = await ended(at_switch, answer)
             assert {phone["device_id"] for phone in found["data"]} == meant, body
+        # What has changed since it fetched is not current, though it came with the present URL.
+        await at_switch.admin.patch(f"/devices/{current}", {"options": {"ring_type": 2}})
+        answer = await at_switch.technician.post("/devices/resync", {"which": "not_current"})
+        found = await ended(at_switch, answer)
+        assert {phone["device_id"] for phone in found["data"]} == set(ids.values())
 
     @sqlite
     async def test_what_cannot_be_meant_is_named(self, account: Account) -> None:

@@ -297,6 +297,10 @@ class TestOnePhone:
         page.get_by_role("button", name="Edit key 9").click()
         expect(page.get_by_role("dialog").get_by_label("Type")).to_have_value("line")
 
+    def test_a_phone_without_line_keys_says_so(self, page: Page, account: Account) -> None:
+        opened(page, account, "64167f102008")
+        expect(page.get_by_text("Trio 8800 has no line keys.")).to_be_visible()
+
     def test_a_key_that_does_not_fit_says_why(self, page: Page, account: Account) -> None:
         found = device(account, "001565102003")
         button = {"position": 9, "type": "dnd"}
