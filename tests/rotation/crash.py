@@ -17,15 +17,13 @@ from sqlalchemy import event
 
 import tokens
 from provisioning import activity, cli
+from provisioning import app as _app
 from provisioning.app import make_app
 from provisioning.config import Config
-from provisioning.parts import DATABASE, PRUNER, RESYNC_SENDER, VAULT
-from provisioning.pruning import Rounds
-from provisioning.resync_sender import Pace
+from provisioning.parts import DATABASE, VAULT
 from tokens.table import Row
 
 _FILE: Final = "805ec0102001.cfg"
-_NEVER: Final = 86_400.0  # seconds
 
 
 @dataclass(frozen=True)
@@ -77,11 +75,11 @@ def by_commit(account: Account, begin: Callable[[], None]) -> None:
 @asynccontextmanager
 async def _api(account: Account) -> AsyncIterator[Callable[[str], Awaitable[int]]]:
     """Calls an operation of provisioning and tells the status."""
-    app = make_app(account.config, rounds=Rounds(pause=0, every=_NEVER), pace=Pace(poll=_NEVER))
+    app = make_app(account.config)
+    # What works beside the API would reach boundaries, too, each time at another moment.
+    for beside in (_app._sender, _app._resync_sender, _app._pruner):
+        app.cleanup_ctx.remove(beside)
     async with TestServer(app) as server, aiohttp.ClientSession() as http:
-        # What works beside the API reaches boundaries, too.
-        await app[PRUNER].settled()
-        await app[RESYNC_SENDER].settled()
 
         async def call(name: str) -> int:
             url = server.make_url(f"/api/v1/account/provisioning/{name}")
