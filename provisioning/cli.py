@@ -140,6 +140,7 @@ def _parser() -> argparse.ArgumentParser:
     boot.add_argument("--mac", required=True)
     boot.add_argument("--vendor")
     boot.add_argument("--model")
+    boot.add_argument("--next-url", metavar="URL", help="the staged one, which the phone may be told")
     boot.add_argument("--reveal", action="store_true", help="show passwords and the URL among the settings")
     boot.set_defaults(run=_boot)
     return parser
@@ -312,7 +313,7 @@ def _boot(environment: Config, options: argparse.Namespace) -> int:
     if model is None:
         raise invalid("--model", f"must be one of {', '.join(vendor.models)}")
     phone = virtual_phone(vendor, model, mac)
-    boot = asyncio.run(phone.boot(options.url))
+    boot = asyncio.run(phone.boot(options.url, staged_url=options.next_url))
     for exchange in boot.exchanges:
         size = exchange.bytes_sent if exchange.method in {"PUT", "POST"} else exchange.bytes_received
         print(f"{exchange.method:4} {exchange.status} {size:>7} bytes  {exchange.file}")

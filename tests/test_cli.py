@@ -7,6 +7,7 @@ import re
 import shutil
 import sqlite3
 import subprocess
+import urllib.request
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -87,6 +88,22 @@ def test_a_reader_of_our_output_may_stop_reading(shell: Shell) -> None:
     finally:
         os.close(write)
     assert (done.returncode, done.stderr) == (1, b"")
+
+
+def test_a_phone_that_is_told_the_next_url_comes_up_where_that_is_expected(server: Shell) -> None:
+    loaded = load_sample(server)
+    request = urllib.request.Request(
+        f"{server.url}/api/v1/account/provisioning/stage",
+        method="POST",
+        headers={"Authorization": f"Bearer {loaded['api_key']}"},
+    )
+    with urllib.request.urlopen(request, timeout=10) as answer:
+        following = json.load(answer)["staged"]["provisioning_url"]
+    phone = ("boot", loaded["provisioning_url"], "--mac", "805ec0102001", "--model", "T54W")
+    astray = server.run(*phone)
+    assert astray.returncode == 1
+    assert "problem: the address that the phone was told is not the one that it booted from" in astray.stdout
+    assert server.run(*phone, "--next-url", following).returncode == 0
 
 
 def test_migrate_may_be_run_again(shell: Shell) -> None:
