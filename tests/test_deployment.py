@@ -8,7 +8,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -157,6 +157,13 @@ def proxy(tmp_path: Path) -> Iterator[Proxy]:
             yield proxy
         finally:
             nginx.terminate()
+
+
+@pytest.fixture(autouse=True)
+async def ended() -> AsyncIterator[None]:
+    """A client's connection over TLS ends when its server has agreed, and asyncio tells nobody of that."""
+    yield
+    await asyncio.sleep(0.05)
 
 
 def _nginx(proxy: Proxy) -> "subprocess.Popen[bytes]":

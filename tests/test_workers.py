@@ -75,8 +75,6 @@ async def fetching(url: str, trusting: ssl.SSLContext | bool = True) -> AsyncIte
         # To its end: one that is cut off as it connects leaves its connection open.
         fetches.over = True
         await asyncio.gather(*tasks)
-    for _ in range(10):  # a connection over TLS is closed in several turns of the loop
-        await asyncio.sleep(0)
 
 
 def url(shell: Shell) -> str:
