@@ -156,9 +156,11 @@ class TestManyPhones:
             page.goto("/devices")
             expect(page.get_by_role("link", name="A resync is under way")).to_have_count(0)
 
-    def test_only_those_that_are_not_back_are_asked(self, page: Page, account: Account) -> None:
-        fetched(account)
+    def test_only_those_that_do_not_hold_the_newest_files_are_asked(
+        self, page: Page, account: Account
+    ) -> None:
         with switch(account):
+            fetched(account)
             page.goto("/devices")
             page.get_by_role("button", name="Resync these").click()
             page.get_by_label("Which of them").select_option(index=1)
