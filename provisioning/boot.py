@@ -34,7 +34,7 @@ from provisioning.parts import (
     rendering,
 )
 from provisioning.phones.phone import Phone
-from provisioning.phones.vendor import Claim, File, Vendor, split_mac
+from provisioning.phones.vendor import Claim, File, Vendor, claimed, split_mac
 from provisioning.sightings import Held
 from provisioning.standings import Standing
 from provisioning.virtual_phone import REASON
@@ -314,11 +314,9 @@ def _file(vendors: Vendors, device: Device, suffix: str) -> File:
 def _note_device(vendors: Vendors, device: Device, entry: Entry) -> None:
     """Notes where the User-Agent speaks of another phone than the path does. It proves nothing."""
     entry.device_id = device.id
-    for vendor in vendors.values():
-        if claim := vendor.claim(entry.user_agent):
-            entry.firmware = claim.firmware
-            entry.reason = "; ".join(_differences(device, claim))
-            return
+    if claim := claimed(vendors, entry.user_agent):
+        entry.firmware = claim.firmware
+        entry.reason = "; ".join(_differences(device, claim))
 
 
 def _differences(device: Device, claim: Claim) -> list[str]:

@@ -8,7 +8,7 @@ from typing import Final
 from provisioning.boot_log import Row, Verdict
 from provisioning.devices import Device, Vendors
 from provisioning.fields import colons
-from provisioning.phones.vendor import Claim, Vendor, split_mac
+from provisioning.phones.vendor import Vendor, claimed, split_mac
 
 _NAMED: Final = 4  # files in a sentence
 _WRITES: Final = frozenset({"PUT", "POST"})
@@ -124,7 +124,7 @@ def _uploads(requests: Sequence[Row], order: Sequence[str]) -> Finding:
 
 def differences(requests: Sequence[Row], vendors: Vendors, device: Device) -> Iterator[Finding]:
     """Where the phone says that it is another one than the device."""
-    claim = next((found for row in reversed(requests) if (found := _claim(row, vendors))), None)
+    claim = next((found for row in reversed(requests) if (found := claimed(vendors, row.user_agent))), None)
     if claim is None:
         return
     ours = f"{vendors[device.vendor].title if device.vendor in vendors else device.vendor} {device.model}"
@@ -183,10 +183,6 @@ def _render_error(row: Row) -> Finding:
         f"the file {row.file} could not be made: {row.reason}",
         "Correct what it is made of, and make a test boot. Until then the phone keeps what it has.",
     )
-
-
-def _claim(row: Row, vendors: Vendors) -> Claim | None:
-    return next((claim for vendor in vendors.values() if (claim := vendor.claim(row.user_agent))), None)
 
 
 def is_served(row: Row) -> bool:

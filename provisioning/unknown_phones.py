@@ -11,7 +11,7 @@ from provisioning import boot_log, devices
 from provisioning.boot_log import Verdict
 from provisioning.db import now
 from provisioning.devices import Vendors
-from provisioning.phones.vendor import Claim
+from provisioning.phones.vendor import Claim, claimed
 
 WINDOW: Final = timedelta(days=30)
 MOST: Final = 200  # phones
@@ -54,7 +54,7 @@ async def recent(session: AsyncSession, vendors: Vendors, account_id: str) -> li
 
 def _phone(vendors: Vendors, mac: str, said: list[str], at: datetime, ip: str) -> UnknownPhone:
     """`said` are its User-Agents, newest first; some of a phone's requests say less than others."""
-    claims = {text: _claim(vendors, text) for text in said}
+    claims = {text: claimed(vendors, text) for text in said}
     best = max(claims, key=lambda text: (claims[text] is not None, bool(_model(claims[text]))))
     claim = claims[best]
     return UnknownPhone(
@@ -66,10 +66,6 @@ def _phone(vendors: Vendors, mac: str, said: list[str], at: datetime, ip: str) -
         last_asked_ip=ip,
         requests=len(said),
     )
-
-
-def _claim(vendors: Vendors, user_agent: str) -> Claim | None:
-    return next((claim for vendor in vendors.values() if (claim := vendor.claim(user_agent))), None)
 
 
 def _model(claim: Claim | None) -> str | None:

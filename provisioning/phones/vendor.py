@@ -405,6 +405,11 @@ def load_vendors(operator_folder: Path | None = None) -> dict[str, Vendor]:
     return {name: Vendor(name, folders) for name in names}
 
 
+def claimed(vendors: Mapping[str, Vendor], user_agent: str) -> Claim | None:
+    """What a User-Agent says, of whichever vendor's form it is."""
+    return next((claim for vendor in vendors.values() if (claim := vendor.claim(user_agent))), None)
+
+
 def absorbed(element: str, content: bytes) -> tuple[Mapping[str, str], ...]:
     """The entries named `element` of an uploaded XML file, each as names and texts; broken XML has none."""
     try:
