@@ -30,7 +30,6 @@ from pathlib import Path
 from typing import Final
 
 from aiohttp import web
-from aiohttp.test_utils import unused_port
 
 from benchmarks.databases import database
 from provisioning import device_csv, devices, gathering
@@ -40,6 +39,7 @@ from provisioning.load import load
 from provisioning.parts import DATABASE, VAULT, rendering
 from provisioning.samples import account_file
 from tests.certificates import self_signed, trusting
+from tests.ports import free_port
 
 CONNECTIONS: Final = 32
 MODEL: Final = "T46S"
@@ -131,7 +131,7 @@ async def _serve(pipe: Connection, url: str, folder: Path, options: argparse.Nam
 async def _listen(app: web.Application, context: ssl.SSLContext | None) -> int:
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
-    port = unused_port()
+    port = free_port()
     await web.TCPSite(runner, "127.0.0.1", port, ssl_context=context).start()
     return port
 

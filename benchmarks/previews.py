@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import aiohttp
-from aiohttp.test_utils import TestServer, unused_port
+from aiohttp.test_utils import TestServer
 
 from benchmarks.databases import database
 from button_templates import library
@@ -29,6 +29,7 @@ from provisioning.db import new_id, now
 from provisioning.load import load
 from provisioning.parts import DATABASE, VAULT, rendering
 from provisioning.samples import account_file
+from tests.ports import free_port
 
 MODELS: Final = (
     ("yealink", "T46S", "249ad8"),
@@ -52,7 +53,7 @@ def main() -> None:
 
 
 async def measure(url: str, folder: Path, given: argparse.Namespace) -> None:
-    port = unused_port()
+    port = free_port()
     base = f"http://127.0.0.1:{port}"
     app = make_app(Config(database_url=url, base_url=base, key_file=folder / "keys.json"))
     server = TestServer(app, port=port)

@@ -36,7 +36,6 @@ from typing import Final
 from urllib.parse import urlsplit
 
 import aiohttp
-from aiohttp.test_utils import unused_port
 
 from benchmarks.databases import database
 from provisioning import device_csv
@@ -50,6 +49,7 @@ from provisioning.virtual_phone import phone as phones
 from provisioning.virtual_phone import virtual_phone
 from provisioning.virtual_phone.http import Wire
 from tests.certificates import self_signed, trusting
+from tests.ports import free_port
 
 # Vendor, model, and how the MAC addresses of its phones begin.
 MODELS: Final = (
@@ -138,7 +138,7 @@ async def prepared(url: str, folder: Path, number: int) -> tuple[str, list[str]]
 
 @contextlib.contextmanager
 def serving(url: str, folder: Path, options: argparse.Namespace) -> Iterator[Server]:
-    port, scheme = unused_port(), "https" if options.tls else "http"
+    port, scheme = free_port(), "https" if options.tls else "http"
     environ = {
         "PATH": os.environ["PATH"],
         "PROVISIONING_DATABASE_URL": url,

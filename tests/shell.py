@@ -15,9 +15,8 @@ from pathlib import Path
 from threading import Lock
 from typing import Final
 
-from aiohttp.test_utils import unused_port
-
 from provisioning.cli import main
+from tests.ports import free_port
 
 COMMAND: Final = Path(sys.executable).with_name("provisioning")
 
@@ -96,7 +95,7 @@ class Shell:
     """A folder in which commands are run; `port` is the one that its server listens on."""
 
     folder: Path
-    port: int = field(default_factory=unused_port)
+    port: int = field(default_factory=free_port)
     scheme: str = "http"
     environ: dict[str, str] = field(default_factory=dict)
     main: Callable[[Sequence[str]], int] = main

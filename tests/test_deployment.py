@@ -16,13 +16,13 @@ from typing import Final
 import aiohttp
 import pytest
 import sqlalchemy as sa
-from aiohttp.test_utils import unused_port
 
 from provisioning import boot_log, cli, config, workers
 from provisioning.db import Database
 from provisioning.phones.vendor import load_vendors
 from provisioning.virtual_phone import virtual_phone
 from tests.certificates import self_signed, trusting
+from tests.ports import free_port
 from tests.shell import Process, Shell
 from tests.test_cli import load_sample
 from tests.test_workers import fetching, replaced
@@ -142,7 +142,7 @@ def proxy(tmp_path: Path) -> Iterator[Proxy]:
     folder.mkdir()
     self_signed(folder)
     shell = Shell(tmp_path)
-    port = unused_port()
+    port = free_port()
     url = f"https://127.0.0.1:{port}"
     shell.environ |= {"PROVISIONING_BASE_URL": url, "PROVISIONING_TRUSTED_PROXIES": "127.0.0.1"}
     with (

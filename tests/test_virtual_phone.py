@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 from aiohttp import web
-from aiohttp.test_utils import unused_port
 from pytest_aiohttp import AiohttpServer
 
 from provisioning.errors import NotFound
 from provisioning.virtual_phone import VirtualPhone, virtual_phone
 from provisioning.virtual_phone.digit_map import dialled
+from tests.ports import free_port
 from tests.virtual_phones import MAC, SIP_PASSWORD, TOKEN, Named, model, polycom, serve, yealink
 
 TRACES = json.loads((Path(__file__).parent / "vendor_data" / "boot_traces.json").read_text())
@@ -162,7 +162,7 @@ async def test_an_answer_that_firmware_may_not_read_is_named(
 
 
 async def test_a_server_that_does_not_answer_is_a_problem_and_no_crash() -> None:
-    boot = await yealink().boot(f"http://127.0.0.1:{unused_port()}/p/{TOKEN}/")
+    boot = await yealink().boot(f"http://127.0.0.1:{free_port()}/p/{TOKEN}/")
     assert not boot.came_up
     assert {exchange.status for exchange in boot.exchanges} == {0}
     assert f"{MAC}.boot: no answer (ClientConnectorError)" in boot.problems

@@ -18,13 +18,13 @@ from typing import Final, get_args
 
 import aiohttp
 import sqlalchemy as sa
-from aiohttp.test_utils import unused_port
 
 from provisioning import emergency, outbox
 from provisioning.db import Database
 from provisioning.schedule import Schedule
 from tests.emergency import worker
 from tests.mail_relay import Fault, MailRelay, Received
+from tests.ports import free_port
 from tests.shell import Process
 
 Key = tuple[str, str]  # a call id and a recipient
@@ -144,7 +144,7 @@ class _Server:
 
     def __init__(self, storm: Storm) -> None:
         self.storm = storm
-        self.port = unused_port()
+        self.port = free_port()
         self.relay = MailRelay(fault=storm.fault, on_step=self._on_step)
         self.broken_off: list[Key] = []
         self._of_the_dead = 0  # connections up to this number are of processes that were killed

@@ -14,10 +14,10 @@ from types import MappingProxyType
 from typing import Any, Final
 
 import pytest
-from aiohttp.test_utils import unused_port
 
 from provisioning.api.operation import OPERATIONS
 from provisioning.samples import account_file
+from tests.ports import free_port
 from tests.shell import Process, Shell
 from tests.switch.sip import Endpoint, Message, Phone
 
@@ -70,7 +70,7 @@ class Switch:
 @contextmanager
 def running(shell: Shell, carrier: Endpoint, key: str, config: str) -> Iterator[int]:
     """A Kamailio with this configuration; the port on which phones reach it."""
-    port = unused_port()
+    port = free_port()
     (shell.folder / "kamailio.cfg").write_text(config)
     command = [
         KAMAILIO,

@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
-from aiohttp.test_utils import unused_port
 
 from provisioning.sip.channel import Target, Transport, Unreachable
 from provisioning.sip.digest import Credentials
 from provisioning.sip.notify import NoAnswer, Notify, Timings, send
 from tests.certificates import self_signed
+from tests.ports import free_port
 from tests.switch.sip import Message, Phone
 from tests.switch.test_kamailio import ANN, FRONT_DESK, KAMAILIO, REALM, Switch, switched
 
@@ -133,7 +133,7 @@ def small(folder: Path, algorithm: str) -> Iterator[dict[str, int]]:
     cert, key = self_signed(folder)
     text = SMALL.replace("ALGORITHM", algorithm).replace("KEY", str(key)).replace("CERT", str(cert))
     (folder / "small.cfg").write_text(text)
-    ports = {"udp": unused_port(), "tls": unused_port()}
+    ports = {"udp": free_port(), "tls": free_port()}
     ports["tcp"] = ports["udp"]
     listen = [f"{transport}:127.0.0.1:{port}" for transport, port in ports.items()]
     command = [KAMAILIO, "-f", "small.cfg", "-DD", "-E", "-m", "64", "-Y", str(folder)]
@@ -204,7 +204,7 @@ Content-Length: 0
 @pytest.mark.parametrize(("transport", "option"), [("udp", "u1"), ("tcp", "t1")])
 async def test_sipp_as_the_phone_takes_it(tmp_path: Path, transport: Transport, option: str) -> None:
     (tmp_path / "phone.xml").write_text(SCENARIO)
-    port = unused_port()
+    port = free_port()
     command = [SIPP, "-sf", "phone.xml", "-i", "127.0.0.1", "-p", str(port), "-t", option, "-m", "1"]
     command += ["-nostdin", "-timeout", "20s", "-timeout_error"]
     me = f"sip:4201@127.0.0.1:{port}"
