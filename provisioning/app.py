@@ -17,6 +17,7 @@ from provisioning.dossiers import Dossiers
 from provisioning.holdings import Holdings, edition
 from provisioning.kept_files import KeptFiles
 from provisioning.letter import Letters
+from provisioning.opened import ensure_fits
 from provisioning.parts import (
     BOOT_LOG,
     CONFIG,
@@ -136,6 +137,7 @@ async def health(request: web.Request) -> web.Response:
 
 async def _database(app: web.Application) -> AsyncIterator[None]:
     await app[DATABASE].migrate()
+    await ensure_fits(app[DATABASE], app[VAULT])
     yield
     await app[DIRECT].close()
     await app[DATABASE].close()

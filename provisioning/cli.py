@@ -26,8 +26,8 @@ from provisioning import (
     config,
     device_csv,
     devices,
+    rekey,
     restore_guard,
-    rotate_keys,
     samples,
     users,
 )
@@ -39,9 +39,9 @@ from provisioning.devices import Rendering
 from provisioning.errors import Invalid, ProvisioningError, invalid
 from provisioning.fields import Input, Mac, check
 from provisioning.load import Loaded, add_account, load
+from provisioning.opened import opened
 from provisioning.phones.options import platform
 from provisioning.phones.vendor import Vendor, load_vendors
-from provisioning.vault import open_vault
 from provisioning.virtual_phone import virtual_phone
 from provisioning.workers import Workers
 
@@ -118,7 +118,7 @@ def _parser() -> argparse.ArgumentParser:
     rotate.set_defaults(run=_rotate)
 
     restore_guard.add_command(commands)
-    rotate_keys.add_command(commands)
+    rekey.add_command(commands)
 
     import_ = commands.add_parser(
         "import-devices", help="make or update devices from a CSV file; all or none"
@@ -151,7 +151,7 @@ def _serve(environment: Config, options: argparse.Namespace) -> int:
         _run_server(environment, host=options.host, port=options.port)
         return 0
     make_app(environment)  # what cannot work is said once
-    _migrate(environment, options)
+    asyncio.run(_open(environment))
 
     def serve(listening: socket.socket, ready: Callable[[], object]) -> None:
         # A worker that takes another's place reads anew what an operator may have changed.
@@ -194,6 +194,11 @@ async def _end_without(supervisor: int) -> None:
     os.kill(os.getpid(), signal.SIGTERM)
 
 
+async def _open(environment: Config) -> None:
+    async with opened(environment):
+        pass
+
+
 def _migrate(environment: Config, _options: argparse.Namespace) -> int:
     async def run() -> None:
         async with migrated(environment.database_url):
@@ -209,8 +214,8 @@ def _account_add(environment: Config, options: argparse.Namespace) -> int:
     general = check(General, {"name": options.name, "email": options.email, "timezone": options.timezone})
 
     async def run() -> Loaded:
-        async with migrated(environment.database_url) as database, database.write() as session:
-            return await add_account(session, open_vault(environment.key_file), general, options.password)
+        async with opened(environment) as (database, vault), database.write() as session:
+            return await add_account(session, vault, general, options.password)
 
     _print_json(asyncio.run(run()))
     return 0
@@ -239,9 +244,8 @@ def _demo(environment: Config, _options: argparse.Namespace) -> int:
 
 def _rotate(environment: Config, options: argparse.Namespace) -> int:
     async def run() -> dict[str, object]:
-        async with migrated(environment.database_url) as database, database.write() as session:
+        async with opened(environment) as (database, vault), database.write() as session:
             account = await _account(session, options.email)
-            vault = open_vault(environment.key_file)
             first = await tokens.current(session, vault, account) is None
             change = tokens.generate if first else tokens.rotate
             token = await change(session, vault, account, actor="system")
@@ -352,8 +356,8 @@ def _vendor(vendors: Mapping[str, Vendor], name: str | None, mac: str) -> Vendor
 
 async def _load_text(environment: Config, text: str, *, new_password: bool = False) -> Loaded:
     rendering = _rendering(environment)
-    async with migrated(environment.database_url) as database, database.write() as session:
-        loaded = await load(session, open_vault(environment.key_file), rendering, text)
+    async with opened(environment) as (database, vault), database.write() as session:
+        loaded = await load(session, vault, rendering, text)
         if new_password and loaded.password is None:
             password = users.make_password()
             await users.set_password(session, loaded.account_id, loaded.email, password)

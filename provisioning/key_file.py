@@ -32,7 +32,7 @@ class Keys:
     def with_new(self) -> "Keys":
         """One more key, not yet current. Raises `Conflict` while there is one that is not."""
         if self.newest != self.current:
-            raise Conflict(f"key {self.newest} is new and seals nothing yet: rotate-keys reseal")
+            raise Conflict(f"key {self.newest} is new and seals nothing yet: rekey reseal")
         if self.newest == _MOST:
             raise Conflict(f"key {_MOST} is the last that there can be")
         return replace(self, keys={**self.keys, self.newest + 1: secrets.token_bytes(32)})

@@ -13,9 +13,10 @@ from sqlalchemy.ext.asyncio import AsyncSession
 import tokens
 from provisioning import accounts, activity, api_keys, devices, emergency, outbox, revisions, sessions, users
 from provisioning.config import Config
-from provisioning.db import migrated, now
+from provisioning.db import now
 from provisioning.errors import invalid
-from provisioning.vault import Vault, open_vault
+from provisioning.opened import opened
+from provisioning.vault import Vault
 
 # A younger mail may be the only word of a call, and goes out. By then an older one has been tried for an
 # hour, and would speak of an emergency that is over.
@@ -40,9 +41,8 @@ def add_command(commands: Any) -> None:
 
 def _run(environment: Config, options: argparse.Namespace) -> int:
     async def run() -> list[dict[str, object]]:
-        vault = open_vault(environment.key_file)
         # One transaction: a database of which a part is guarded could be taken for a guarded one.
-        async with migrated(environment.database_url) as database, database.write() as session:
+        async with opened(environment) as (database, vault), database.write() as session:
             ids = await _accounts(session, options.email)
             guarded = [await guard(session, vault, i, revoke_keys=options.revoke_keys) for i in ids]
         return [_shown(one, environment.base_url) for one in guarded]
@@ -67,11 +67,7 @@ class Guarded:
 
 
 async def guard(session: AsyncSession, vault: Vault, account_id: str, *, revoke_keys: bool) -> Guarded:
-    """Rotates the token, ends all sessions and holds back old mails of one account.
-
-    Raises `ProvisioningError` when the key file is not the one that the database was sealed with.
-    """
-    await accounts.admin_password(session, vault, account_id)
+    """Rotates the token, ends all sessions and holds back old mails of one account."""
     has_token = await tokens.generation(session, account_id) > 0
     token = await tokens.rotate(session, vault, account_id, actor="system") if has_token else None
     await revisions.leap(session, account_id)

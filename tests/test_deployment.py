@@ -76,7 +76,7 @@ def test_the_guide_names_files_and_commands_that_are_there() -> None:
         assert (Path("docs") / name).exists(), name
     for file in FOLDER.iterdir():
         assert f"{file.name}`" in guide or f"{file.name} " in guide, file
-    commands = re.findall(r"[`>\n](provisioning (?:(?:rotate-keys|account) )?[a-z][\w-]*)", guide)
+    commands = re.findall(r"[`>\n](provisioning (?:(?:rekey|account) )?[a-z][\w-]*)", guide)
     assert len(commands) > 5
     for command in commands:
         with pytest.raises(SystemExit) as ended:
@@ -291,9 +291,9 @@ def test_a_command_runs_as_the_server_with_its_environment(tmp_path: Path) -> No
     file = tmp_path / "as-server"
     file.write_text(script)
     done = subprocess.run(
-        ["sh", str(file), "rotate-keys", "add"],
+        ["sh", str(file), "rekey", "add"],
         capture_output=True,
         text=True,
         env={"PATH": os.environ["PATH"]},
     )
-    assert done.stdout == f"https://provisioning.example.com {tmp_path} rotate-keys add\n", done.stderr
+    assert done.stdout == f"https://provisioning.example.com {tmp_path} rekey add\n", done.stderr

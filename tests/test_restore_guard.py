@@ -257,8 +257,8 @@ def test_an_account_without_a_token_gets_none(shell: Shell, stock: Stock) -> Non
 def test_a_key_file_that_does_not_open_the_database_is_refused(shell: Shell, stock: Stock) -> None:
     before = stock.key_file.read_bytes()
     for step in ("add", "reseal", "drop"):
-        assert shell.run("rotate-keys", step).returncode == 0
+        assert shell.run("rekey", step).returncode == 0
     stock.key_file.write_bytes(before)
     done = shell.run("restore-guard")
-    message = "error: a sealed value of accounts.admin_password does not open\n"
+    message = "error: the key file is not the one that this database was sealed with\n"
     assert (done.returncode, done.stderr, done.stdout) == (1, message, "")

@@ -4,6 +4,7 @@ from tokens.rotations import Rotation, last_rotation
 from tokens.table import (
     Resolved,
     Token,
+    are_found,
     cancel,
     commit,
     current,
@@ -23,6 +24,7 @@ __all__ = [
     "Resolved",
     "Rotation",
     "Token",
+    "are_found",
     "cancel",
     "commit",
     "current",

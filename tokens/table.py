@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Mapped, mapped_column
 
 from provisioning.db import Base, new_id, now
-from provisioning.errors import Conflict
+from provisioning.errors import Conflict, ProvisioningError
 from provisioning.sealed import Sealed
 from provisioning.vault import Vault
 from tokens import text
@@ -103,6 +103,20 @@ async def resolve(session: AsyncSession, vault: Vault, token: str) -> Resolved |
     if row is None:
         return None
     return Resolved(row.account_id, row.generation, row.state, row.retired_at, row.retired_by)
+
+
+async def are_found(session: AsyncSession, vault: Vault) -> bool:
+    """Whether this vault's digests are those by which tokens are found; True where there is no token."""
+    rows = (await session.scalars(sa.select(Row).where(Row.state == "current").limit(10))).all()
+    return not rows or any(_is_found(vault, row) for row in rows)
+
+
+def _is_found(vault: Vault, row: Row) -> bool:
+    try:
+        token = _token(vault, row)
+    except ProvisioningError:  # a damaged one tells nothing of the others
+        return False
+    return token is not None and vault.digest(token.text) == row.digest
 
 
 async def generate(

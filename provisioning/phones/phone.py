@@ -62,6 +62,11 @@ class Site:
         """Where they are to ask from now on; what they need now is still at `url`."""
         return self.staged_url or self.url
 
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """What no message may repeat."""
+        return tuple(filter(None, (self.url, self.staged_url)))
+
 
 @dataclass(frozen=True, slots=True)
 class Phone:
@@ -91,6 +96,12 @@ class Phone:
     @property
     def next_url(self) -> str:
         return self.staged_url or self.url
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """What no message may repeat."""
+        passwords = [line.sip_password for line in self.lines]
+        return tuple(filter(None, (self.url, self.staged_url, self.admin_password, *passwords)))
 
     @property
     def held(self) -> tuple[Key, ...]:

@@ -343,7 +343,9 @@ class Vendor:
             text = template.render(phone=thing) if isinstance(thing, Phone) else template.render(site=thing)
         except (RenderError, jinja2.UndefinedError) as error:
             where = ": ".join([f"{self.name}/{file.template}", *self._at_fault(file, thing)])
-            raise RenderError(f"{where}: {error}") from None
+            # An operator's template may have looked something up by a secret, which then is what is missing.
+            told = type(error).__name__ if any(secret in str(error) for secret in thing.secrets) else error
+            raise RenderError(f"{where}: {told}") from None
         except jinja2.TemplateSyntaxError as error:
             where = f"{self.name}/{error.name}, line {error.lineno}"
             raise RenderError(f"{where}: {error.message}") from None

@@ -1,8 +1,7 @@
-"""`provisioning rotate-keys`: another master key while servers run, whatever ends a step half way."""
+"""`provisioning rekey`: another master key while servers run, whatever ends a step half way."""
 
 import json
 import os
-import signal
 import time
 import urllib.request
 from collections import Counter
@@ -19,8 +18,7 @@ from provisioning.db import Base, Database, new_id, now
 from provisioning.sealed import sealed_columns
 from provisioning.vault import Vault, open_vault
 from tests.conftest import Stock
-from tests.shell import Process, Shell
-from tests.test_workers import workers
+from tests.shell import Shell
 
 # Columns of bytes that are no secrets, or are for nobody to open.
 OPEN: Final = {
@@ -82,7 +80,7 @@ async def fill(database: Database, stock: Stock) -> None:
 
 
 def step(shell: Shell, name: str) -> str:
-    done = shell.run("rotate-keys", name)
+    done = shell.run("rekey", name)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -148,40 +146,80 @@ async def test_a_staged_token_is_sealed_again_and_can_be_committed(
         assert shell.fetch(f"{shell.url}/p/{staged.text}/805ec0102001.cfg")[0] == 200
 
 
-async def test_servers_answer_all_through_the_steps(shell: Shell, stock: Stock, opened: Database) -> None:
-    """They run with what they have read: after each step they are told to read the file again."""
+async def test_servers_answer_and_follow_while_the_key_is_changed(
+    shell: Shell, stock: Stock, opened: Database
+) -> None:
     await fill(opened, stock)
     url = f"{shell.url}/p/{stock.token}/"
-
-    def restarted(supervisor: Process) -> None:
-        before = workers(supervisor)
-        os.kill(supervisor.pid, signal.SIGHUP)
-        deadline = time.monotonic() + 30
-        while before & workers(supervisor):
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
-
-    with shell.serving("--workers", "2") as supervisor:
-        step(shell, "add")
-        url = rotate(shell, stock)  # by a server that does not know the new key yet
-        assert shell.fetch(f"{url}805ec0102001.cfg")[0] == 200
-        restarted(supervisor)
-        resealing = shell._start(("rotate-keys", "reseal"), err=shell.folder / "server.log")
+    with shell.serving("--workers", "2"):
+        rekeying = shell._start(("rekey",), err=shell.folder / "server.log")
         meanwhile = 0
-        while resealing.poll() is None:
+        while rekeying.poll() is None:
             url = rotate(shell, stock)
             assert shell.fetch(f"{url}805ec0102001.cfg")[0] == 200
             meanwhile += 1
-        assert (resealing.wait(), meanwhile > 0) == (0, True)
-        assert shell.run("rotate-keys", "drop").returncode == 1  # the servers still seal with the old one
-        restarted(supervisor)
-        step(shell, "reseal")
+        assert (rekeying.wait(), meanwhile > 0) == (0, True)
+        assert [*key_file.read(stock.key_file).keys] == [1, 2]
         step(shell, "drop")
-        url = rotate(shell, stock)
-        restarted(supervisor)
-        assert shell.fetch(f"{url}805ec0102001.cfg")[0] == 200
+        for _ in range(4):  # by each worker, most likely
+            url = rotate(shell, stock)
+            assert shell.fetch(f"{url}805ec0102001.cfg")[0] == 200
     assert all(
         counts.keys() == {2} for counts in (await sealed_with(opened, open_vault(stock.key_file))).values()
+    )
+
+
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
+async def test_a_server_does_not_follow_another_servers_key_file_nor_start_with_it(
+    shell: Shell, stock: Stock, opened: Database, tmp_path: Path
+) -> None:
+    key_file.read(tmp_path / "other.json")
+    with shell.serving():
+        (tmp_path / "other.json").replace(stock.key_file)
+        url = rotate(shell, stock)
+        assert shell.fetch(f"{url}805ec0102001.cfg")[0] == 200
+    log = (shell.folder / "server.log").read_text()
+    assert f"{stock.key_file} holds another server's keys now, and is not used" in log
+    for command in (
+        ("serve", "--port", str(shell.port)),
+        ("serve", "--port", str(shell.port), "--workers", "2"),
+    ):
+        done = shell.run(*command)
+        assert (done.returncode, done.stderr) == (
+            1,
+            "error: the key file is not the one that this database was sealed with\n",
+        )
+
+
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("command", ["serve", "account add", "load", "rotate", "restore-guard"])
+async def test_no_command_seals_with_a_key_file_that_lost_its_key_of_digests(
+    shell: Shell, stock: Stock, command: str
+) -> None:
+    data = json.loads(stock.key_file.read_text())
+    data["digest_key"] = data["keys"]["1"]
+    stock.key_file.write_text(json.dumps(data))
+    (shell.folder / "account.toml").write_text("")
+    more = {
+        "serve": ("--port", str(shell.port)),
+        "account add": ("--name", "B", "--email", "b@example.com"),
+        "load": ("account.toml",),
+        "rotate": ("--email", "admin@example.com"),
+    }
+    done = shell.run(*command.split(), *more.get(command, ()))
+    assert (done.returncode, done.stderr) == (
+        1,
+        "error: the key file is not the one that this database was sealed with\n",
+    )
+
+
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
+def test_a_server_does_not_start_with_a_key_file_that_others_can_read(shell: Shell, stock: Stock) -> None:
+    stock.key_file.chmod(0o644)
+    done = shell.run("serve", "--port", str(shell.port))
+    assert (done.returncode, done.stderr) == (
+        1,
+        f"error: {stock.key_file} can be read by others: chmod 600 it, and change the keys\n",
     )
 
 
@@ -192,7 +230,7 @@ async def test_a_run_that_is_killed_half_way_is_finished_by_the_next(
     step(shell, "add")
     said = shell.folder / "said"
     said.touch()
-    resealing = shell._start(("rotate-keys", "reseal"), err=said)
+    resealing = shell._start(("rekey", "reseal"), err=said)
     deadline = time.monotonic() + 30
     while said.read_bytes().count(b"\r") < 3:
         assert time.monotonic() < deadline and resealing.poll() is None
@@ -200,9 +238,9 @@ async def test_a_run_that_is_killed_half_way_is_finished_by_the_next(
     resealing.wait()
     half = (await sealed_with(opened, open_vault(stock.key_file)))["extensions.sip_password"]
     assert half[1] > 0 and half[2] > 0, half
-    refused = shell.run("rotate-keys", "drop")
+    refused = shell.run("rekey", "drop")
     assert refused.returncode == 1
-    assert "are sealed with other keys than 2: rotate-keys reseal" in refused.stderr
+    assert "are sealed with other keys than 2: rekey reseal" in refused.stderr
     with shell.serving():
         assert shell.fetch(f"{shell.url}/p/{stock.token}/805ec0102001.cfg")[0] == 200
     step(shell, "reseal")
@@ -216,7 +254,7 @@ def test_the_new_key_is_on_the_disk_before_anything_is_sealed_with_it(shell: She
     step(shell, "add")
     database = shell.environ["PROVISIONING_DATABASE_URL"]
     shell.environ["PROVISIONING_DATABASE_URL"] = "postgresql://127.0.0.1:9/none"
-    assert shell.run("rotate-keys", "reseal").returncode == 1
+    assert shell.run("rekey", "reseal").returncode == 1
     assert key_file.read(stock.key_file).current == 2
     shell.environ["PROVISIONING_DATABASE_URL"] = database
     step(shell, "reseal")
@@ -224,28 +262,28 @@ def test_the_new_key_is_on_the_disk_before_anything_is_sealed_with_it(shell: She
 
 @pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_steps_out_of_their_order_are_refused(shell: Shell, stock: Stock) -> None:
-    alone = shell.run("rotate-keys", "reseal")
+    alone = shell.run("rekey", "reseal")
     assert (alone.returncode, alone.stderr) == (
         1,
-        f"error: {stock.key_file} holds one key alone: rotate-keys add\n",
+        f"error: {stock.key_file} holds one key alone: rekey add\n",
     )
     step(shell, "add")
-    twice, early = shell.run("rotate-keys", "add"), shell.run("rotate-keys", "drop")
+    twice, early = shell.run("rekey", "add"), shell.run("rekey", "drop")
     assert (twice.returncode, twice.stderr) == (
         1,
-        "error: key 2 is new and seals nothing yet: rotate-keys reseal\n",
+        "error: key 2 is new and seals nothing yet: rekey reseal\n",
     )
-    assert early.stderr == "error: key 2 seals nothing yet: rotate-keys reseal\n"
+    assert early.stderr == "error: key 2 seals nothing yet: rekey reseal\n"
 
 
 @pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_two_who_change_the_file_wait_for_each_other(shell: Shell, stock: Stock) -> None:
     with key_file.locked(stock.key_file):
-        adding = shell._start(("rotate-keys", "add"))
+        adding = shell._start(("rekey", "add"))
         with pytest.raises(TimeoutError):
             adding.wait(timeout=2)
         assert [*key_file.read(stock.key_file).keys] == [1]
-    assert shell.run("rotate-keys", "add").returncode == 0
+    assert shell.run("rekey", "add").returncode == 0
 
 
 def test_the_file_stays_its_owners_and_a_link_to_it_a_link(tmp_path: Path) -> None:
