@@ -73,13 +73,16 @@ class Canaries:
         self.said.append(answer)
         return answer
 
-    async def everything(self) -> str:
-        """All places where no secret belongs: answers, metrics, logs, activity, boot log, database files."""
+    async def ask(self) -> None:
+        """What the server tells of all that was: metrics, activity, boot log."""
         for path in ("/metrics", "/health", "/api/v1/openapi.json", "/login"):
             async with self.http.get(self.shell.url + path) as answer:
                 self.said.append(await answer.text())
         for path in ("/activity?limit=200", f"/devices/{await self.device()}/boots?limit=200"):
             await self.call("GET", path)
+
+    def everything(self) -> str:
+        """All that was said where no secret belongs, and the log and the database of a server that ended."""
         log = (self.shell.folder / "server.log").read_text("utf-8", "surrogateescape")
         files = [file.read_bytes() for file in self.shell.folder.glob("provisioning.db*")]
         return "\n".join([*self.said, log, *(content.decode("latin-1") for content in files)])
@@ -149,7 +152,8 @@ async def test_no_request_makes_a_server_tell_a_secret(canaries: Canaries) -> No
             url = f"{canaries.shell.url}/p/{token}/{name}"
             async with canaries.http.put(url, data=f"<a url='{url}'/>") as answered:
                 assert answered.status == 201
-        everything = await canaries.everything()
+        await canaries.ask()
+    everything = canaries.everything()
     assert {secret for secret in canaries.secrets if secret in everything} == set()
     assert "canary@example.com" in everything  # what is no secret is found by the same search
 
@@ -163,14 +167,13 @@ async def test_no_failure_makes_a_server_tell_a_secret(canaries: Canaries) -> No
     with canaries.shell.serving():
         await planted(canaries)
     for blunder in BLUNDERS:
-        (canaries.shell.folder / "templates" / "yealink" / "account.j2").write_text(
-            f"{template}\n{blunder}\n"
-        )
+        own.write_text(f"{shipped}\n{blunder}\n")
         with canaries.shell.serving():
             async with canaries.http.get(url + FILE) as answer:
                 assert (answer.status, await answer.read()) == (500, b""), blunder
             await canaries.call("GET", f"/devices/{await canaries.device()}/files/{FILE}")
-            canaries.said.append(await canaries.everything())
+            await canaries.ask()
+        canaries.said.append(canaries.everything())
     own.unlink()
     database = Database(canaries.stock.url)
     async with database.write() as session:
@@ -179,6 +182,7 @@ async def test_no_failure_makes_a_server_tell_a_secret(canaries: Canaries) -> No
     with canaries.shell.serving():
         async with canaries.http.get(url + FILE) as answer:
             assert (answer.status, await answer.read()) == (500, b"")
-        everything = await canaries.everything()
+        await canaries.ask()
+    everything = canaries.everything()
     assert {secret for secret in canaries.secrets if secret in everything} == set()
     assert "render_error" in everything
