@@ -8,12 +8,20 @@ TEMPORARY = $(shell test "$$(df -k --output=avail /dev/shm 2>/dev/null | tail -1
 help: ## show what there is
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
 
-.venv/installed: pyproject.toml
+# Each package is the very file that the lock names, by its hash, or the installation ends.
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+
+.venv/run: pyproject.toml requirements.lock
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	$(INSTALL) --require-hashes --requirement requirements.lock
+	$(INSTALL) --no-deps --no-build-isolation --editable .
 	@touch $@
 
-run: .venv/installed ## load the demo account into SQLite and serve it on port 8080
+.venv/installed: .venv/run requirements-dev.lock
+	$(INSTALL) --require-hashes --requirement requirements-dev.lock
+	@touch $@
+
+run: .venv/run ## load the demo account into SQLite and serve it on port 8080
 	$(BIN)/provisioning demo
 	$(BIN)/provisioning serve
 
@@ -36,9 +44,22 @@ check: .venv/installed ## lint, types, layers and samples, without the tests
 samples: .venv/installed ## write sample_configs/ again
 	$(BIN)/provisioning samples
 
+# What the lock files hold is resolved from pyproject.toml for every platform and every Python from 3.11 on.
+COMPILE := .venv/lock/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
+  --no-emit-index-url --custom-compile-command "make lock" pyproject.toml --group build --extra postgres
+
+lock: ## write requirements.lock and requirements-dev.lock again, with the newest releases that pyproject.toml admits
+	$(PYTHON) -m venv .venv/lock
+	.venv/lock/bin/python -m pip install --quiet --disable-pip-version-check 'uv>=0.9'
+	$(COMPILE) --output-file requirements.lock
+	$(COMPILE) --extra dev --constraint requirements.lock --output-file requirements-dev.lock
+
+sbom: .venv/installed ## write sbom.json: what requirements.lock makes a server of, as CycloneDX
+	$(BIN)/cyclonedx-py requirements requirements.lock --pyproject pyproject.toml --output-reproducible --of JSON -o sbom.json
+
 kamailio: ## install the SIP servers that docs/switch and docs/resync.md are tested with (Debian, as root or by sudo)
 	@test -x /usr/sbin/kamailio -a -x /usr/bin/sipp -a -e "$$(echo /usr/lib/*/kamailio/modules/tls.so)" || { \
 	  SUDO=$$(test "$$(id -u)" = 0 || echo sudo -n) && $$SUDO apt-get update -qq && \
 	  $$SUDO apt-get install -y -qq --no-install-recommends kamailio kamailio-extra-modules kamailio-tls-modules kamailio-utils-modules sip-tester; }
 
-.PHONY: help run test chromium check samples kamailio
+.PHONY: help run test chromium check samples lock sbom kamailio
