@@ -35,6 +35,7 @@ from provisioning.parts import (
 )
 from provisioning.phones.phone import Phone
 from provisioning.phones.vendor import Claim, File, Vendor, claimed, split_mac
+from provisioning.refusal import Refused, until_its_moment
 from provisioning.sightings import Held
 from provisioning.standings import Standing
 from provisioning.virtual_phone import REASON
@@ -44,14 +45,6 @@ _UPLOAD_SECONDS: Final = 30
 _REMEMBERED: Final = 4096  # texts that strangers sent, each of 8 KB at most
 Found = TypeVar("Found", Standing, Resolved)
 _TEXT: Final = "text/plain; charset=utf-8"
-
-
-class Refused(Exception):
-    """The phone gets the one 404; the verdict and the reason are for the boot log."""
-
-    def __init__(self, verdict: Verdict, reason: str) -> None:
-        self.verdict, self.reason = verdict, reason
-        super().__init__(reason)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +71,7 @@ async def go_on(request: web.Request) -> None:
 
 async def answer(request: web.Request) -> Answer:
     """The whole road of a boot; whatever happens, one entry of the boot log and one plain answer."""
-    app = request.app
+    app, came = request.app, asyncio.get_running_loop().time()
     asked = read_path(request.rel_url.raw_path)
     entry = Entry(
         time=datetime.now(UTC),
@@ -112,8 +105,10 @@ async def answer(request: web.Request) -> Answer:
     said = Answer(entry.status, content_type, body)
     if _is_test(request, asked):
         said.say(REASON, entry.reason)
-    else:
-        app[BOOT_LOG].add(entry)
+    elif entry.verdict is not Verdict.TOKEN_UNKNOWN or tokens.is_well_formed(asked.token):
+        app[BOOT_LOG].add(entry)  # of junk nobody could see the row, and a flood of it fills no disk
+    if entry.status == 404:
+        await until_its_moment(came)
     return said
 
 

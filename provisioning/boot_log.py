@@ -25,6 +25,7 @@ _RETRY = 0.02  # seconds
 _PATIENCE = 10  # seconds, with another writer that is in the way
 _AT_ONCE = 200  # rows
 KEPT: Final = timedelta(days=90)  # afterwards an entry is pruned
+_STRANGERS = 60  # rows a minute of tokens that nobody has ever had, which belong to no account
 _MOST = 50_000  # rows that wait while the database does not answer; beyond it the oldest are dropped
 
 
@@ -121,6 +122,19 @@ _refused = attrgetter("time", "ip", "generation", "account_id", "mac")
 _knew = attrgetter("generation", "account_id", "mac")
 
 
+@dataclass(slots=True)
+class _Minute:
+    minute: datetime | None = None
+    counted: int = 0
+
+    def count(self, time: datetime) -> int:
+        """The how manieth it is of its minute."""
+        minute = time.replace(second=0, microsecond=0)
+        self.counted = self.counted + 1 if minute == self.minute else 1
+        self.minute = minute
+        return self.counted
+
+
 class BootLog:
     """Takes entries at once and writes them in groups, so that no phone waits for its own entry."""
 
@@ -130,8 +144,12 @@ class BootLog:
         self._waiting: list[Entry] = []
         self._wake = asyncio.Event()
         self._writing = asyncio.Lock()
+        self._strangers = _Minute()
 
     def add(self, entry: Entry) -> None:
+        is_strangers = entry.account_id is None and entry.verdict is Verdict.TOKEN_UNKNOWN
+        if is_strangers and self._strangers.count(entry.time) > _STRANGERS:
+            return
         self._waiting.append(entry)
         del self._waiting[:-_MOST]
         self._wake.set()
