@@ -48,18 +48,29 @@ samples: .venv/installed ## write sample_configs/ again
 COMPILE := .venv/lock/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
   --no-emit-index-url --custom-compile-command "make lock" pyproject.toml --group build --extra postgres
 
-lock: ## write requirements.lock and requirements-dev.lock again, with the newest releases that pyproject.toml admits
+.venv/lock:
 	$(PYTHON) -m venv .venv/lock
 	.venv/lock/bin/python -m pip install --quiet --disable-pip-version-check 'uv>=0.9'
+
+lock: .venv/lock ## write requirements.lock and requirements-dev.lock again, with the newest releases that pyproject.toml admits
 	$(COMPILE) --output-file requirements.lock
 	$(COMPILE) --extra dev --constraint requirements.lock --output-file requirements-dev.lock
 
+floors: .venv/lock ## run the tests, but the browser's, with the oldest releases that pyproject.toml admits
+	.venv/lock/bin/uv pip compile --quiet --resolution lowest-direct pyproject.toml --group build --extra dev \
+	  --output-file .venv/floors.txt
+	$(PYTHON) -m venv .venv/floors
+	.venv/floors/bin/python -m pip install --quiet --disable-pip-version-check --requirement .venv/floors.txt
+	.venv/floors/bin/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	TMPDIR=$(TEMPORARY) .venv/floors/bin/pytest --ignore tests/test_supply.py
+
+SBOM := sbom.json
 sbom: .venv/installed ## write sbom.json: what requirements.lock makes a server of, as CycloneDX
-	$(BIN)/cyclonedx-py requirements requirements.lock --pyproject pyproject.toml --output-reproducible --of JSON -o sbom.json
+	$(BIN)/cyclonedx-py requirements requirements.lock --pyproject pyproject.toml --output-reproducible --of JSON -o $(SBOM)
 
 kamailio: ## install the SIP servers that docs/switch and docs/resync.md are tested with (Debian, as root or by sudo)
 	@test -x /usr/sbin/kamailio -a -x /usr/bin/sipp -a -e "$$(echo /usr/lib/*/kamailio/modules/tls.so)" || { \
 	  SUDO=$$(test "$$(id -u)" = 0 || echo sudo -n) && $$SUDO apt-get update -qq && \
 	  $$SUDO apt-get install -y -qq --no-install-recommends kamailio kamailio-extra-modules kamailio-tls-modules kamailio-utils-modules sip-tester; }
 
-.PHONY: help run test chromium check samples lock sbom kamailio
+.PHONY: help run test chromium check samples lock floors sbom kamailio
