@@ -1,5 +1,6 @@
 """Whatever people type is refused, or reaches the vendor's parser unchanged and changes nothing else."""
 
+import random
 from datetime import date
 from xml.etree import ElementTree
 
@@ -13,6 +14,7 @@ from provisioning.fields import Label, SipPassword, Text
 from provisioning.phones.options import Options, resolve
 from provisioning.phones.phone import Line, Phone
 from provisioning.phones.vendor import Vendor, load_vendors
+from tests.hostile import moulds
 
 VENDORS = load_vendors()
 PHONES = {"yealink": ("805ec0102001", "T54W"), "polycom": ("64167f102005", "VVX 450")}
@@ -100,6 +102,17 @@ def test_text_is_refused_or_parses_back_unchanged(
     settings = made(vendor, **texts)
     expected = made(vendor, **plain) | dict(zip(NAMES[vendor.name], texts.values(), strict=True))
     assert settings == expected
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("vendor", VENDORS)
+def test_twenty_thousand_phones_full_of_hostile_texts_hold_exactly_these_texts(
+    vendor: str, seed: int
+) -> None:
+    """Five thousand for each seed; `python -m benchmarks.hostile` tries as many as wanted."""
+    chance, of_all_models = random.Random(seed), moulds(vendor)
+    for number in range(5_000):
+        of_all_models[number % len(of_all_models)].example(chance)
 
 
 @pytest.mark.parametrize("text", [t for t in HOSTILE if t not in HOSTILE[1:4]])

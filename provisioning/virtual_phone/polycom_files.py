@@ -9,7 +9,8 @@ from provisioning.virtual_phone.http import Problems
 
 LONGEST_NAME, LONGEST_LIST = 255, 2047
 
-_RAW_BREAK = re.compile(r"=\s*(\"[^\"<]*[\n\r\t][^\"<]*\"|'[^'<]*[\n\r\t][^'<]*')")
+_TAG = re.compile(r"""<(?:[^<>"']|"[^"]*"|'[^']*')*>""")
+_VALUE = re.compile(r"""("[^"]*"|'[^']*')""")
 _COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
 
 
@@ -35,7 +36,9 @@ def read_xml(file: str, content: bytes, problems: Problems) -> ElementTree.Eleme
     except (ElementTree.ParseError, ValueError):
         problems.add(f"{file}: is not well-formed XML in UTF-8")
         return None
-    if _RAW_BREAK.search(bare):
+    # A quote of the other kind is no end of a value, and those between tags are none at all.
+    values = (value for tag in _TAG.findall(bare) for value in _VALUE.findall(tag))
+    if any(char in value for value in values for char in "\n\r\t"):
         problems.add(f"{file}: a raw line break or tab in an attribute, which reads as a space")
     return root
 
