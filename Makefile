@@ -29,6 +29,10 @@ test: check chromium ## everything: lint, types, layers, samples and all tests
 	TMPDIR=$(TEMPORARY) $(BIN)/pytest
 	TMPDIR=$(TEMPORARY) $(BIN)/pytest tests/browser
 
+fuzz: .venv/installed ## what make test tries in small: every border of the API, a million hostile phones of each vendor
+	SCHEMATHESIS_PHASES=examples,coverage,fuzzing $(BIN)/pytest -n 0 tests/api/test_openapi.py
+	$(BIN)/python -m benchmarks.hostile --examples 1000000
+
 # The browser that the tests drive, from Debian where it is missing; as root or with sudo.
 chromium:
 	@command -v chromium > /dev/null || { SUDO=$$([ $$(id -u) = 0 ] || echo sudo); \
@@ -73,4 +77,4 @@ kamailio: ## install the SIP servers that docs/switch and docs/resync.md are tes
 	  SUDO=$$(test "$$(id -u)" = 0 || echo sudo -n) && $$SUDO apt-get update -qq && \
 	  $$SUDO apt-get install -y -qq --no-install-recommends kamailio kamailio-extra-modules kamailio-tls-modules kamailio-utils-modules sip-tester; }
 
-.PHONY: help run test chromium check samples lock floors sbom kamailio
+.PHONY: help run test fuzz chromium check samples lock floors sbom kamailio

