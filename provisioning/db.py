@@ -1,5 +1,6 @@
 """The database: the transaction that one request is, and what every table shares."""
 
+import asyncio
 import secrets
 import sqlite3
 import time
@@ -9,23 +10,31 @@ from datetime import UTC, datetime
 from importlib import resources
 from pathlib import Path
 from typing import Any, Final, TypeVar
+from urllib.parse import quote
 
 import alembic.command
 import alembic.config
 import pydantic
 import sqlalchemy as sa
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import event
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
 from sqlalchemy.orm import DeclarativeBase
 
+from provisioning.direct import identity, is_busy
 from provisioning.errors import Conflict, invalid
+from provisioning.patience import Patience
 
 Form = TypeVar("Form", bound=pydantic.BaseModel)
 AnyRow = TypeVar("AnyRow", bound="Base")
 
 ALPHABET: Final = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base 32: no i l o u
 _MIGRATION_LOCK: Final = 0x70726F76  # any number that no other program on the database takes
+_FOR_EVER: Final = 10**6  # seconds, of what is bounded elsewhere
+_BUSY: Final = 250  # ms that SQLite waits for another writer before it says so
+_FAILURES: Final = (sa.exc.SQLAlchemyError, OSError, TimeoutError)
 
 
 class Time(sa.TypeDecorator[datetime]):
@@ -86,35 +95,57 @@ class Database:
 
     On SQLite writers queue for one connection and begin at once, since a transaction that reads first
     and then wants to write fails when another wrote in between. Errors do not repeat the values of a
-    statement, which may be secret.
+    statement, which may be secret. Who waits in vain for a connection or for his turn gets a `TimeoutError`.
+
+    `failed` counts the writes that the database did not take, and `fails` is whether the last one was such.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, patience: Patience | None = None) -> None:
+        self._patience = patience or Patience()
+        self.failed, self.fails = 0, False
         scheme, _, rest = url.partition("://")
         if scheme == "sqlite":
             self._readers, self._writers = _sqlite(rest.removeprefix("/"))
+            self._migrating = self._writers
         elif scheme in {"postgresql", "postgres"}:
-            self._readers, self._writers = _postgresql(rest)
+            self._readers, self._writers = _postgresql(rest, self._patience)
+            # A migration takes as long as it takes, and so does that of another server.
+            self._migrating = create_async_engine(f"postgresql+asyncpg://{rest}", hide_parameters=True)
         else:
             raise invalid("PROVISIONING_DATABASE_URL", "must be sqlite:///FILE or postgresql://…")
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncSession]:
         async with AsyncSession(self._readers, expire_on_commit=False) as session:
+            await self._begun(session)
             yield session
 
     @asynccontextmanager
     async def write(self) -> AsyncIterator[AsyncSession]:
         """Committed when the block ends, rolled back when it raises."""
-        async with AsyncSession(self._writers, expire_on_commit=False) as session, session.begin():
-            yield session
+        try:
+            async with AsyncSession(self._writers, expire_on_commit=False) as session, session.begin():
+                await self._begun(session)
+                yield session
+        except _FAILURES:
+            self.failed, self.fails = self.failed + 1, True
+            raise
+        self.fails = False
+
+    async def _begun(self, session: AsyncSession) -> None:
+        async with asyncio.timeout(self._patience.turn):
+            await session.connection()
 
     async def migrate(self) -> None:
-        """Brings the schema to the newest version; safe when several servers start at once."""
-        async with self._writers.begin() as connection:
+        """Brings the schema to the newest version; safe when several servers start at once.
+
+        Raises `Conflict` when it is newer than what this server knows.
+        """
+        async with self._migrating.begin() as connection:
             if connection.dialect.name == "postgresql":
                 await connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_MIGRATION_LOCK)))
             await connection.run_sync(_upgrade)
+        await self._migrating.dispose()
 
     async def close(self) -> None:
         await self._readers.dispose()
@@ -137,29 +168,48 @@ def _sqlite(file: str) -> tuple[AsyncEngine, AsyncEngine]:
         raise invalid("PROVISIONING_DATABASE_URL", "must name a file: sqlite:///FILE")
     Path(file).parent.mkdir(parents=True, exist_ok=True)
     Path(file).touch(0o600)  # phones' uploads are in it
-    url = sa.URL.create("sqlite+aiosqlite", database=file)
-    readers = create_async_engine(url, pool_size=4, max_overflow=4, hide_parameters=True)
-    writers = create_async_engine(url, pool_size=1, max_overflow=0, hide_parameters=True)
-    _on_sqlite(readers, "BEGIN", ("query_only = ON", "cache_size = -16000"))  # 16 MB for each
+    # Not to be made anew while the server runs: who moved it away may put it back.
+    there = {"mode": "rw", "uri": "true"}
+    url = sa.URL.create("sqlite+aiosqlite", database=f"file:{quote(str(Path(file).absolute()))}", query=there)
+    # Who waits for a connection is bounded by `Patience`.
+    kept: dict[str, Any] = {"hide_parameters": True, "pool_timeout": _FOR_EVER}
+    readers = create_async_engine(url, pool_size=4, max_overflow=4, **kept)
+    writers = create_async_engine(url, pool_size=1, max_overflow=0, **kept)
+    # 16 MB for each.
+    _on_sqlite(readers, file, "BEGIN", ("query_only = ON", "cache_size = -16000"))
     # With synchronous=NORMAL a power cut may undo a rotation that was answered.
-    _on_sqlite(writers, "BEGIN IMMEDIATE", ("synchronous = FULL",))
+    _on_sqlite(writers, file, "BEGIN IMMEDIATE", ("synchronous = FULL",))
     return readers, writers
 
 
-def _on_sqlite(engine: AsyncEngine, begin: str, pragmas: tuple[str, ...]) -> None:
+def _on_sqlite(engine: AsyncEngine, file: str, begin: str, pragmas: tuple[str, ...]) -> None:
     @event.listens_for(engine.sync_engine, "connect")
-    def connected(connection: Any, _record: object) -> None:
+    def connected(connection: Any, record: Any) -> None:
         connection.isolation_level = None  # the driver is not to begin transactions of its own
         cursor = connection.cursor()
-        cursor.execute("PRAGMA busy_timeout = 10000")
+        cursor.execute(f"PRAGMA busy_timeout = {_BUSY}")
         _use_wal(cursor)
         for pragma in ("foreign_keys = ON", *pragmas):
             cursor.execute(f"PRAGMA {pragma}")
         cursor.close()
+        record.info["file"] = identity(file)
+
+    @event.listens_for(engine.sync_engine, "checkout")
+    def checked(_connection: Any, record: Any, _proxy: Any) -> None:
+        # What is written to a file that was moved or replaced would be acknowledged and lost.
+        if record.info["file"] != identity(file):
+            raise sa.exc.DisconnectionError("the database's file is another one")
 
     @event.listens_for(engine.sync_engine, "begin")
     def begun(connection: sa.Connection) -> None:
-        connection.exec_driver_sql(begin)
+        while True:
+            try:
+                connection.exec_driver_sql(begin)
+                return
+            except sa.exc.OperationalError as error:
+                # Waiting in the driver cannot be broken off, so it is done in pieces.
+                if not is_busy(error.orig):
+                    raise
 
 
 def _use_wal(cursor: Any) -> None:
@@ -174,26 +224,51 @@ def _use_wal(cursor: Any) -> None:
             time.sleep(0.02)
 
 
-def _postgresql(rest: str) -> tuple[AsyncEngine, AsyncEngine]:
+def _postgresql(rest: str, patience: Patience) -> tuple[AsyncEngine, AsyncEngine]:
     url = f"postgresql+asyncpg://{rest}"
-    writers = create_async_engine(url, pool_size=5, max_overflow=5, pool_pre_ping=True, hide_parameters=True)
+    kept: dict[str, Any] = {
+        "pool_size": 5,
+        "max_overflow": 5,
+        "pool_timeout": _FOR_EVER,
+        "hide_parameters": True,
+        "connect_args": {"timeout": patience.turn, "command_timeout": patience.statement},
+    }
+    writers = create_async_engine(url, **kept)
     # A read is one snapshot: a body never mixes what two transactions wrote.
     readers = create_async_engine(
-        url,
-        pool_size=5,
-        max_overflow=5,
-        pool_pre_ping=True,
-        hide_parameters=True,
-        isolation_level="REPEATABLE READ",
-        execution_options={"postgresql_readonly": True},
+        url, isolation_level="REPEATABLE READ", execution_options={"postgresql_readonly": True}, **kept
     )
+    for engine in (readers, writers):
+        _on_postgresql(engine, patience)
     return readers, writers
+
+
+def _on_postgresql(engine: AsyncEngine, patience: Patience) -> None:
+    @event.listens_for(engine.sync_engine, "checkout")
+    def checked(connection: Any, _record: Any, _proxy: Any) -> None:
+        """One that was kept may be dead, without a word: then the others are, too."""
+        try:
+            connection.run_async(lambda driver: driver.execute("SELECT 1", timeout=patience.ping))
+        except Exception as error:
+            raise sa.exc.InvalidatePoolError(type(error).__name__) from None
+
+    @event.listens_for(engine.sync_engine, "handle_error")
+    def failed(context: sa.ExceptionContext) -> None:
+        # After it the connection waits for an answer that may never come: it is not asked to roll back.
+        if isinstance(context.original_exception, TimeoutError):
+            context.is_disconnect = True
 
 
 def _upgrade(connection: sa.Connection) -> None:
     config = alembic.config.Config()
     config.set_main_option("script_location", str(resources.files("provisioning") / "migrations"))
     config.attributes["connection"] = connection
+    known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
+    if newer := set(MigrationContext.configure(connection).get_current_heads()) - known:
+        raise Conflict(
+            f"the database has the schema {', '.join(newer)} of a newer version of this server: run that, or"
+            " put back a backup from before"
+        )
     alembic.command.upgrade(config, "head")
 
 

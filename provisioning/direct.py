@@ -7,17 +7,23 @@ import asyncio
 import contextlib
 import functools
 import itertools
+import os
 import re
 import sqlite3
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, Final, Protocol, TypeVar
+from urllib.parse import quote
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from provisioning.patience import Patience
+
 T = TypeVar("T")
-_SECONDS: Final = 10  # that the database has for an answer
+_BUSY: Final = 250  # ms that SQLite may take to be ready for a look, in which nobody else is served
 _UNTIL_CHECKPOINT: Final = 20_000  # rows
+_CLOSING: Final = 2  # seconds in which a connection may say that it ends
 
 Rows = Sequence[Sequence[Any]]
 
@@ -50,10 +56,26 @@ class Direct(Protocol):
     async def close(self) -> None: ...
 
 
-def direct(url: str) -> Direct:
+def direct(url: str, patience: Patience | None = None) -> Direct:
     """`url` is the database's, which `Database` has checked."""
     scheme, _, rest = url.partition("://")
-    return Sqlite(rest.removeprefix("/")) if scheme == "sqlite" else Postgresql(f"postgresql://{rest}")
+    if scheme == "sqlite":
+        return Sqlite(rest.removeprefix("/"))
+    return Postgresql(f"postgresql://{rest}", (patience or Patience()).phone)
+
+
+def identity(file: str) -> tuple[int, int] | None:
+    """Another one for another file of the same name; None where there is none."""
+    try:
+        found = os.stat(file)  # noqa: PTH116 (each look asks, and a Path costs as much again)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def is_busy(error: BaseException | None) -> bool:
+    """Whether it says that another writer is in the way, on SQLite."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY
 
 
 class Sqlite:
@@ -66,12 +88,19 @@ class Sqlite:
     def __init__(self, file: str) -> None:
         self._file = file
         self._connection: sqlite3.Connection | None = None
+        self._identity: tuple[int, int] | None = None
         self._written = 0
         self._checkpoint: asyncio.Task[None] | None = None
 
     def _open(self) -> sqlite3.Connection:
+        """What is read from a file that was moved or replaced may no longer be true."""
+        if self._connection is not None and self._identity != identity(self._file):
+            self._connection.close()
+            self._connection = None
         if self._connection is None:
-            connection = sqlite3.connect(self._file, isolation_level=None, timeout=_SECONDS)
+            self._identity = identity(self._file)
+            connection = _connect(self._file)
+            connection.execute(f"PRAGMA busy_timeout = {_BUSY}")
             # Nothing here waits for the disk: a power cut may take the newest rows of the log, while the
             # file stays whole, and a checkpoint is made elsewhere.
             connection.execute("PRAGMA synchronous = NORMAL")
@@ -103,7 +132,7 @@ class Sqlite:
             try:
                 connection.execute("BEGIN IMMEDIATE")
             finally:
-                connection.execute(f"PRAGMA busy_timeout = {_SECONDS * 1000}")
+                connection.execute(f"PRAGMA busy_timeout = {_BUSY}")
             try:
                 connection.executemany(statement, rows)
                 connection.execute("COMMIT")
@@ -111,8 +140,7 @@ class Sqlite:
                 connection.execute("ROLLBACK")
                 raise
         except sqlite3.Error as error:
-            busy = getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY
-            raise (Busy if busy else OSError)(type(error).__name__) from None
+            raise (Busy if is_busy(error) else OSError)(type(error).__name__) from None
         self._written += len(rows)
         if self._written >= _UNTIL_CHECKPOINT:
             self._written = 0
@@ -129,9 +157,14 @@ class Sqlite:
             self._connection.close()
 
 
+def _connect(file: str) -> sqlite3.Connection:
+    """To a file that is there: none is made."""
+    return sqlite3.connect(f"file:{quote(str(Path(file).absolute()))}?mode=rw", uri=True, isolation_level=None)
+
+
 def _checkpoint(file: str) -> None:
     """Moves what was written from the log file of SQLite into its database file; nobody waits for it."""
-    with contextlib.suppress(sqlite3.Error), contextlib.closing(sqlite3.connect(file)) as connection:
+    with contextlib.suppress(sqlite3.Error), contextlib.closing(_connect(file)) as connection:
         connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
 
 
@@ -150,8 +183,9 @@ class Postgresql:
 
     has_version = False
 
-    def __init__(self, url: str) -> None:
-        self._url = url
+    def __init__(self, url: str, seconds: float) -> None:
+        """`seconds` are those that the database has for an answer."""
+        self._url, self._seconds = url, seconds
         self._selecting = asyncio.Lock()  # a connection does one thing at a time
         self._connections: dict[str, Any] = {}
         self._prepared: dict[str, tuple[Any, Any]] = {}  # by text, with its connection
@@ -163,8 +197,8 @@ class Postgresql:
         if connection is None or connection.is_closed():
             connection = await asyncpg.connect(
                 self._url,
-                timeout=_SECONDS,
-                command_timeout=_SECONDS,
+                timeout=self._seconds,
+                command_timeout=self._seconds,
                 # As on SQLite: a power cut may take the newest rows of the log.
                 server_settings={"synchronous_commit": "off"},
             )
@@ -206,19 +240,30 @@ class Postgresql:
         """Once more where a connection that was kept turns out to be gone."""
         kept = use in self._connections
         try:
-            connection = await self._open(use)
             try:
-                return await work(connection)
-            except Exception:
-                if not (kept and connection.is_closed()):
+                return await self._work(use, work)
+            except Exception as error:
+                if not kept or use in self._connections or isinstance(error, TimeoutError):
                     raise
-                return await work(await self._open(use))
+                return await self._work(use, work)
         except Exception as error:
             raise OSError(type(error).__name__) from None
 
+    async def _work(self, use: str, work: Callable[[Any], Awaitable[T]]) -> T:
+        connection = await self._open(use)
+        try:
+            return await work(connection)
+        except (TimeoutError, asyncio.CancelledError):
+            connection.terminate()  # the next one would wait for what this one was to be told
+            raise
+        finally:
+            if connection.is_closed() and self._connections.get(use) is connection:
+                del self._connections[use]
+
     async def close(self) -> None:
         for connection in self._connections.values():
-            await connection.close()
+            with contextlib.suppress(OSError, TimeoutError):
+                await connection.close(timeout=_CLOSING)
 
 
 @functools.cache
