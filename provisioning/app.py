@@ -3,8 +3,8 @@
 import gc
 import ssl
 from collections.abc import AsyncIterator
+from typing import Final
 
-import sqlalchemy as sa
 from aiohttp import web, web_protocol
 
 from provisioning import boot, metrics, tls
@@ -26,6 +26,7 @@ from provisioning.parts import (
     DOSSIERS,
     HOLDINGS,
     KEPT_FILES,
+    PATIENCE,
     PLATFORM,
     PRUNER,
     RESYNC_SENDER,
@@ -35,6 +36,7 @@ from provisioning.parts import (
     VENDORS,
     rendering,
 )
+from provisioning.patience import Patience
 from provisioning.phones.options import platform
 from provisioning.phones.vendor import load_vendors
 from provisioning.pruning import Pruner, Rounds
@@ -44,6 +46,8 @@ from provisioning.sender import Sender
 from provisioning.standings import Standings
 from provisioning.vault import open_vault
 from provisioning.web import routes as pages
+
+_NO_STORE: Final = {"Cache-Control": "no-store"}
 
 
 def _plain_error(
@@ -68,14 +72,16 @@ def make_app(
     schedule: Schedule | None = None,
     rounds: Rounds | None = None,
     pace: Pace | None = None,
+    patience: Patience | None = None,
 ) -> web.Application:
     app = web.Application(client_max_size=2 * 1024 * 1024)  # of a body for the API; phones have their own
     app[CONFIG] = config
     app[VENDORS] = load_vendors(config.templates)
     app[PLATFORM] = platform(config.platform_options)
     app[VAULT] = open_vault(config.key_file)
-    app[DATABASE] = Database(config.database_url)
-    app[DIRECT] = direct(config.database_url)
+    app[PATIENCE] = patience = patience or Patience()
+    app[DATABASE] = Database(config.database_url, patience)
+    app[DIRECT] = direct(config.database_url, patience)
     app[BOOT_LOG] = BootLog(app[DATABASE], app[DIRECT])
     app[PRUNER] = Pruner(app[DATABASE], rounds or Rounds())
     app[STANDINGS] = Standings(app[DIRECT], app[VAULT])
@@ -126,13 +132,10 @@ def serve_tls(app: web.Application, config: Config) -> ssl.SSLContext | None:
 
 
 async def health(request: web.Request) -> web.Response:
-    """200 when the database answers."""
-    try:
-        async with request.app[DATABASE].read() as session:
-            await session.execute(sa.text("SELECT 1"))
-    except (sa.exc.SQLAlchemyError, OSError, TimeoutError):
-        return web.json_response({"status": "the database does not answer"}, status=503)
-    return web.json_response({"status": "ok"})
+    """200 when the database answers, and phones are served so, whether it takes writes or not."""
+    if not await metrics.database_answers(request.app):
+        return web.json_response({"status": "the database does not answer"}, status=503, headers=_NO_STORE)
+    return web.json_response({"status": "ok"}, headers=_NO_STORE)
 
 
 async def _database(app: web.Application) -> AsyncIterator[None]:

@@ -28,6 +28,7 @@ from provisioning.parts import (
     DOSSIERS,
     HOLDINGS,
     KEPT_FILES,
+    PATIENCE,
     STANDINGS,
     VAULT,
     VENDORS,
@@ -85,7 +86,8 @@ async def answer(request: web.Request) -> Answer:
     body, content_type = b"", _TEXT
     try:
         if request.method in {"GET", "HEAD"}:
-            file = await _fetch(app, asked, entry)
+            async with asyncio.timeout(app[PATIENCE].phone):
+                file = await _fetch(app, asked, entry)
             body, content_type = file.content, file.content_type
         elif request.method in {"PUT", "POST"}:
             await _store(request, asked, entry)
@@ -244,8 +246,9 @@ async def _store(request: web.Request, asked: Asked, entry: Entry) -> None:
     """Keeps what the phone uploads. The token is looked at again in the transaction that writes, so that
     an upload which a rotation overtakes is refused."""
     app = request.app
-    _current(await app[STANDINGS].of(asked.token), entry)
-    device = _device(app, await _dossier(app, asked, entry), entry)
+    async with asyncio.timeout(app[PATIENCE].phone):
+        _current(await app[STANDINGS].of(asked.token), entry)
+        device = _device(app, await _dossier(app, asked, entry), entry)
     file = _file(app[VENDORS], device, asked.suffix)
     if file.upload is None:
         raise Refused(Verdict.FILE_UNKNOWN, "the phone may not write this file")

@@ -136,12 +136,16 @@ class _Minute:
 
 
 class BootLog:
-    """Takes entries at once and writes them in groups, so that no phone waits for its own entry."""
+    """Takes entries at once and writes them in groups, so that no phone waits for its own entry.
+
+    While they cannot be written they wait; `dropped` counts those that were too many.
+    """
 
     def __init__(self, database: Database, direct: Direct) -> None:
         self._database = database
         self._direct = direct
         self._waiting: list[Entry] = []
+        self.dropped = 0
         self._wake = asyncio.Event()
         self._writing = asyncio.Lock()
         self._strangers = _Minute()
@@ -151,8 +155,18 @@ class BootLog:
         if is_strangers and self._strangers.count(entry.time) > _STRANGERS:
             return
         self._waiting.append(entry)
-        del self._waiting[:-_MOST]
+        self._drop()
         self._wake.set()
+
+    @property
+    def waiting(self) -> int:
+        return len(self._waiting)
+
+    def _drop(self) -> None:
+        """The oldest of what is more than may wait."""
+        if (over := len(self._waiting) - _MOST) > 0:
+            del self._waiting[:over]
+            self.dropped += over
 
     async def flush(self) -> None:
         """Writes what waits; on failure it goes on waiting. Afterwards all that was added before is there."""
@@ -164,7 +178,8 @@ class BootLog:
                     await self._write(entries[start : start + _AT_ONCE])
                 except OSError as error:
                     _log.error("the boot log cannot be written: %s", error)
-                    self._waiting = [*entries[start:], *self._waiting][-_MOST:]
+                    self._waiting = sorted([*entries[start:], *self._waiting], key=attrgetter("time"))
+                    self._drop()
                     raise
                 await asyncio.sleep(0)
             await self._record_stale_fetches(entries)

@@ -39,6 +39,7 @@ from provisioning.devices import Rendering
 from provisioning.errors import Invalid, ProvisioningError, invalid
 from provisioning.fields import Input, Mac, check
 from provisioning.load import Loaded, add_account, load
+from provisioning.log_lines import Once, Stderr
 from provisioning.opened import opened
 from provisioning.phones.options import platform
 from provisioning.phones.vendor import Vendor, load_vendors
@@ -393,7 +394,8 @@ def _print_json(loaded: Loaded) -> None:
 
 def _log_to_stderr(level: str) -> None:
     """Logs to standard error; a token that some library puts into a message is cut off."""
-    handler = logging.StreamHandler()
+    handler = Stderr()
+    handler.addFilter(Once())
     handler.setFormatter(_Redacted("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     logging.basicConfig(level=level, handlers=[handler], force=True)
     logging.getLogger("alembic").setLevel(logging.WARNING)

@@ -90,6 +90,10 @@ async def clock(session: AsyncSession) -> datetime:
     return now()
 
 
+class Unsure(OSError):
+    """The database broke off at the commit: it was done or not, and nobody has said which."""
+
+
 class Database:
     """Two ways in: `read` sees one snapshot and cannot write, `write` is one transaction.
 
@@ -122,13 +126,17 @@ class Database:
 
     @asynccontextmanager
     async def write(self) -> AsyncIterator[AsyncSession]:
-        """Committed when the block ends, rolled back when it raises."""
+        """Committed when the block ends, rolled back when it raises. Raises `Unsure` where that is unknown."""
+        commits = False
         try:
             async with AsyncSession(self._writers, expire_on_commit=False) as session, session.begin():
                 await self._begun(session)
                 yield session
-        except _FAILURES:
+                commits = True
+        except _FAILURES as error:
             self.failed, self.fails = self.failed + 1, True
+            if commits and self._writers.dialect.name == "postgresql":
+                raise Unsure(type(error).__name__) from None
             raise
         self.fails = False
 

@@ -22,6 +22,7 @@ from provisioning.patience import Patience
 
 T = TypeVar("T")
 _BUSY: Final = 250  # ms that SQLite may take to be ready for a look, in which nobody else is served
+_LOOK: Final = "SELECT 1 FROM provisioning_tokens LIMIT 1"
 _UNTIL_CHECKPOINT: Final = 20_000  # rows
 _CLOSING: Final = 2  # seconds in which a connection may say that it ends
 
@@ -34,6 +35,9 @@ class Busy(OSError):
 
 class Direct(Protocol):
     has_version: bool  # whether `version` can be told, and at once
+
+    async def answers(self) -> None:
+        """Looks where each request of a phone does, on a way of its own."""
 
     async def find(self, select: str, keys: Sequence[bytes]) -> Sequence[Any]:
         """The rows of a SELECT that ends in the column of which `keys` are wanted."""
@@ -107,6 +111,9 @@ class Sqlite:
             connection.execute("PRAGMA wal_autocheckpoint = 0")
             self._connection = connection
         return self._connection
+
+    async def answers(self) -> None:
+        await self.select(_LOOK, ())
 
     async def find(self, select: str, keys: Sequence[bytes]) -> Sequence[Any]:
         return await self.select(f"{select} IN ({', '.join('?' * len(keys))})", keys)
@@ -187,6 +194,7 @@ class Postgresql:
         """`seconds` are those that the database has for an answer."""
         self._url, self._seconds = url, seconds
         self._selecting = asyncio.Lock()  # a connection does one thing at a time
+        self._answering = asyncio.Lock()
         self._connections: dict[str, Any] = {}
         self._prepared: dict[str, tuple[Any, Any]] = {}  # by text, with its connection
 
@@ -204,6 +212,10 @@ class Postgresql:
             )
             self._connections[use] = connection
         return connection
+
+    async def answers(self) -> None:
+        async with self._answering:
+            await self._do("answers", lambda connection: connection.fetchval(_LOOK))
 
     async def find(self, select: str, keys: Sequence[bytes]) -> Sequence[Any]:
         return await self._do("find", lambda connection: self._fetch(connection, f"{select} = ANY($1)", keys))

@@ -1,6 +1,10 @@
-"""What Prometheus is told: numbers of the database as they are now, so that every process tells the same."""
+"""What Prometheus is told: numbers of the database as they are now, so that every process tells the same, and
+how the one process that is asked gets on with it."""
 
+import asyncio
+import os
 from collections.abc import Iterable
+from typing import Final
 
 import sqlalchemy as sa
 from aiohttp import web
@@ -12,7 +16,7 @@ from prometheus_client.registry import Collector
 from provisioning import deliveries
 from provisioning.db import now
 from provisioning.deliveries import Counts
-from provisioning.parts import DATABASE
+from provisioning.parts import BOOT_LOG, DATABASE, DIRECT, PATIENCE
 
 
 class _Mails(Collector):
@@ -36,12 +40,63 @@ class _Mails(Collector):
         return states, attempts
 
 
-async def answer(request: web.Request) -> web.Response:
+class _Process(Collector):
+    """Of the process that answers; another has other numbers, and so each has its label."""
+
+    def __init__(self, app: web.Application) -> None:
+        database, log = app[DATABASE], app[BOOT_LOG]
+        self._gauges = {
+            "provisioning_database_write_failing": (
+                "1 while the last write of this process failed: a full disk, a lock, no database",
+                int(database.fails),
+            ),
+            "provisioning_boot_log_waiting": ("Rows of the boot log that wait to be written", log.waiting),
+        }
+        self._counters = {
+            "provisioning_database_failed_writes": ("Writes that failed", database.failed),
+            "provisioning_boot_log_dropped": ("Rows of the boot log that nobody will see", log.dropped),
+        }
+
+    def collect(self) -> Iterable[Metric]:
+        for name, (text, number) in self._gauges.items():
+            gauge = GaugeMetricFamily(name, text, labels=["process"])
+            gauge.add_metric([str(os.getpid())], number)
+            yield gauge
+        for name, (text, number) in self._counters.items():
+            counter = CounterMetricFamily(name, text, labels=["process"])
+            counter.add_metric([str(os.getpid())], number)
+            yield counter
+
+
+class _Up(Collector):
+    def __init__(self, up: bool) -> None:
+        self._up = up
+
+    def collect(self) -> Iterable[Metric]:
+        yield GaugeMetricFamily("provisioning_database_up", "1 while the database answers", value=self._up)
+
+
+_FAILURES: Final = (sa.exc.SQLAlchemyError, OSError, TimeoutError)
+
+
+async def database_answers(app: web.Application) -> bool:
+    """Within the time that whoever asks for /health has."""
     try:
-        async with request.app[DATABASE].read() as session:
-            counts = await deliveries.counts(session, now())
-    except (sa.exc.SQLAlchemyError, OSError, TimeoutError):
-        return web.Response(status=503)
-    registry = CollectorRegistry()
-    registry.register(_Mails(counts))
+        async with asyncio.timeout(app[PATIENCE].health):
+            await app[DIRECT].answers()
+    except (OSError, TimeoutError):
+        return False
+    return True
+
+
+async def answer(request: web.Request) -> web.Response:
+    """200 without a database, too: then it is told that there is none, and nothing of mails."""
+    app, registry = request.app, CollectorRegistry()
+    registry.register(_Process(app))
+    try:
+        async with asyncio.timeout(app[PATIENCE].health), app[DATABASE].read() as session:
+            registry.register(_Mails(await deliveries.counts(session, now())))
+        registry.register(_Up(True))
+    except _FAILURES:
+        registry.register(_Up(False))
     return web.Response(body=generate_latest(registry), headers={"Content-Type": CONTENT_TYPE_LATEST})

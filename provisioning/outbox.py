@@ -77,9 +77,10 @@ def add(
         session.add(row)
 
 
-async def is_due(session: AsyncSession, at: datetime) -> bool:
+async def is_due(session: AsyncSession, schedule: Schedule, at: datetime) -> bool:
     """Whether a mail may be taken. A read, so that looking each second holds up no writer."""
-    return await session.scalar(sa.select(Row.id).where(*_due(at)).limit(1)) is not None
+    due = sa.or_(sa.and_(*_due(at)), sa.and_(_WAITS, _too_late(schedule, at)))
+    return await session.scalar(sa.select(Row.id).where(due).limit(1)) is not None
 
 
 async def claim(
@@ -95,11 +96,15 @@ async def claim(
 
     Those tried least often go first: a thousand old ones that nobody takes hold up no new one.
     """
+    # The clock was set back: whoever may have them at this moment is given the time that a claim lasts.
+    soon = at + schedule.lease(schedule.patient)
+    await session.execute(sa.update(Row).where(_WAITS, _too_late(schedule, at)).values(next_attempt_at=soon))
     claimed: list[Mail] = []
     for lane, limit in ((Row.attempts == 0, fresh), (Row.attempts > 0, again)):
         taken = await session.scalars(
             sa.select(Row)
-            .where(*_due(at), lane, Row.id.not_in(but))
+            # Not by its time alone: the clock may be set back while we claim.
+            .where(*_due(at), lane, Row.id.not_in({*but, *(mail.id for mail in claimed)}))
             .order_by(Row.urgent.desc(), Row.attempts, Row.next_attempt_at, Row.id)
             .limit(limit)
             .with_for_update(skip_locked=True)  # what another server is just taking is not ours
@@ -171,8 +176,14 @@ async def note_late(session: AsyncSession, at: datetime) -> list[Row]:
     return noted
 
 
+def _too_late(schedule: Schedule, at: datetime) -> sa.ColumnElement[bool]:
+    """Of mails that would wait for longer than any ever does."""
+    return Row.next_attempt_at > at + schedule.longest
+
+
 def _due(at: datetime) -> tuple[sa.ColumnElement[bool], ...]:
-    return _WAITS, Row.next_attempt_at <= at
+    # What was never tried is due whatever the clock says.
+    return _WAITS, sa.or_(Row.next_attempt_at <= at, Row.attempts == 0)
 
 
 def late(at: datetime) -> sa.ColumnElement[bool]:

@@ -13,6 +13,7 @@ from provisioning.direct import Direct
 from provisioning.dossiers import Dossiers
 from provisioning.holdings import Holdings
 from provisioning.kept_files import KeptFiles
+from provisioning.patience import Patience
 from provisioning.phones.options import Options
 from provisioning.pruning import Pruner
 from provisioning.resync_sender import ResyncSender
@@ -22,6 +23,7 @@ from provisioning.vault import Vault
 
 CONFIG: Final = web.AppKey("config", Config)
 DATABASE: Final = web.AppKey("database", Database)
+PATIENCE: Final = web.AppKey("patience", Patience)
 VAULT: Final = web.AppKey("vault", Vault)
 BOOT_LOG: Final = web.AppKey("boot_log", BootLog)
 DIRECT: Final = web.AppKey[Direct]("direct")

@@ -5,7 +5,7 @@ import contextlib
 import logging
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 import sqlalchemy as sa
@@ -21,9 +21,14 @@ _LOCK: Final = 0x70727565  # any number that no other program on the database ta
 
 @dataclass(frozen=True, slots=True)
 class Rounds:
-    """Seconds: a round comes `every` so often, with a `pause` before each slice of so many rows."""
+    """Seconds: a round comes `every` so often, with a `pause` before each slice of so many rows.
+
+    It goes no further than `reach` behind the oldest row. So a clock that jumps ahead by a year costs some
+    hours of the log in each hour, and not all of it at once; what has piled up is caught up with as slowly.
+    """
 
     every: float = 3600.0
+    reach: float = 7200.0
     pause: float = 0.2
     slice: int = 1000
 
@@ -70,6 +75,9 @@ class Pruner:
             # To look for them needs no lock; on SQLite there is one writer at a time.
             async with self._database.read() as session:
                 slice = await self._slice(session, last)
+            if slice and last == 0:
+                first_time = min(time for _, time in slice)
+                oldest = min(oldest, first_time + timedelta(seconds=self._rounds.reach))
             if not any(time < oldest for _, time in slice):
                 return gone
             first, last = slice[0][0], slice[-1][0]

@@ -15,6 +15,7 @@ from provisioning.errors import NotFound
 Via = Literal["server", "address"]
 State = Literal["waiting", "sent", "answered", "refused", "no_answer", "not_sent", "stopped"]
 KEPT: Final = timedelta(days=14)
+_LONGEST: Final = timedelta(hours=2)  # twice what a run may be spread over
 _MOST: Final = 3  # claims of one phone; a server that dies of it is not to take all others along
 
 
@@ -241,4 +242,6 @@ def _end(phone: PhoneRow, end: End) -> None:
 def _due(at: datetime) -> tuple[sa.ColumnElement[bool], ...]:
     other = aliased(PhoneRow)
     asked = sa.exists().where(other.device_id == PhoneRow.device_id, other.state == "sent")
-    return PhoneRow.due_at <= at, sa.or_(PhoneRow.state == "sent", sa.not_(asked))
+    # One that waits for longer than any run takes was put down before the clock was set back.
+    due = sa.or_(PhoneRow.due_at <= at, PhoneRow.due_at > at + _LONGEST)
+    return due, sa.or_(PhoneRow.state == "sent", sa.not_(asked))

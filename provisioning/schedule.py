@@ -23,6 +23,12 @@ class Schedule:
     poll: float = 1.0
     grace: float = 3.0
     lane: int = 8
+    patient: int = 4  # the first of the later attempts
+
+    @property
+    def longest(self) -> timedelta:
+        """How long a mail ever waits for its next attempt, be it put off or claimed."""
+        return max(timedelta(seconds=max(self.delays, default=0.0)), self.lease(self.patient))
 
     def delay(self, attempt: int) -> timedelta | None:
         """How long after its failed `attempt`, 1 being the first, a mail is tried again; None for never."""
@@ -31,7 +37,7 @@ class Schedule:
     def time_for(self, attempt: int) -> float:
         """How long an attempt may take. Later ones are given longer: a relay that takes the mail and is slow
         to say so would otherwise be given it again and again."""
-        return self.limit if attempt <= 3 else self.patient_limit
+        return self.limit if attempt < self.patient else self.patient_limit
 
     def lease(self, attempt: int) -> timedelta:
         """How long a claim lasts; whoever made it is dead by then."""

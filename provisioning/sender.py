@@ -17,6 +17,7 @@ from provisioning.post import Post
 from provisioning.relay import Relay
 from provisioning.schedule import Schedule
 from provisioning.smtp import Unsent
+from provisioning.wall_clock import WallClock
 
 _log = logging.getLogger(__name__)
 
@@ -40,6 +41,7 @@ class Sender:
         self._post = Post(relays)
         self._letters = letters
         self._schedule = schedule
+        self._clock = WallClock()
         self._wake = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
@@ -112,7 +114,7 @@ class Sender:
 
     async def _is_due(self) -> bool:
         async with self._database.read() as session:
-            return self.has_relay and await outbox.is_due(session, now())
+            return self.has_relay and await outbox.is_due(session, self._schedule, now())
 
     async def _claim(self, session: AsyncSession, fresh: int, again: int) -> list[Mail]:
         if not self.has_relay or self._stopping.is_set():
@@ -123,6 +125,8 @@ class Sender:
     def _free(self) -> tuple[int, int]:
         again = sum(mail.attempt > 1 for mail, _ in self._sending.values())
         fresh = len(self._sending) - again
+        if self._clock.has_jumped(self._schedule.lease(self._schedule.patient).total_seconds()):
+            return self._schedule.lane - fresh, 0  # claims look lapsed whose mails are being sent
         return self._schedule.lane - fresh, self._schedule.lane - again
 
     async def _send(self, mail: Mail, call: emergency.Row) -> None:

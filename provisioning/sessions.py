@@ -70,6 +70,8 @@ async def find(
         sa.select(Row, users.Row)
         .join(users.Row, sa.and_(users.Row.id == Row.user_id, users.Row.epoch == Row.epoch))
         .where(Row.digest == vault.digest(cookie), Row.created_at > at - LIFETIME, Row.seen_at > at - IDLE)
+        # Of a clock that was far ahead: it would be good for as long as that was, and more.
+        .where(Row.created_at < at + IDLE)
     )
     found = (await session.execute(query)).one_or_none()
     if found is None:

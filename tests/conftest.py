@@ -24,6 +24,7 @@ from provisioning.db import Database, new_id
 from provisioning.devices import Rendering
 from provisioning.load import Loaded, load
 from provisioning.parts import BOOT_LOG, DATABASE, RESYNC_SENDER, SENDER, VAULT, VENDORS
+from provisioning.patience import Patience
 from provisioning.phones.options import Options
 from provisioning.phones.vendor import Vendor, load_vendors
 from provisioning.resync_sender import Pace, ResyncSender
@@ -244,12 +245,17 @@ async def start_house(database_url: str, tmp_path: Path) -> AsyncIterator[StartH
     clients: list[aiohttp.ClientSession] = []
 
     async def start(
-        *, schedule: Schedule | None = None, pace: Pace | None = None, **changes: object
+        *,
+        schedule: Schedule | None = None,
+        pace: Pace | None = None,
+        patience: Patience | None = None,
+        **changes: object,
     ) -> House:
         port = free_port()
         url = f"http://127.0.0.1:{port}"
         config = Config(database_url=database_url, base_url=url, key_file=tmp_path / "keys.json")
-        app = make_app(replace(config, **changes), schedule=schedule, pace=pace)  # type: ignore[arg-type]
+        changed = replace(config, **changes)  # type: ignore[arg-type]
+        app = make_app(changed, schedule=schedule, pace=pace, patience=patience)
         server = TestServer(app, port=port)
         await server.start_server(access_log=None)
         servers.append(server)

@@ -22,7 +22,7 @@ COMMAND: Final = Path(sys.executable).with_name("provisioning")
 
 # Each process is the fork of one that has imported everything: a hundred imports are a minute and a half.
 _FORKS: Final = multiprocessing.get_context("forkserver")
-_FORKS.set_forkserver_preload(["provisioning.cli", "tests.emergency.worker"])
+_FORKS.set_forkserver_preload(["provisioning.cli", "tests.emergency.worker", "tests.bad_days.server"])
 
 
 class Process:

@@ -1,5 +1,7 @@
 """What Prometheus is told; the numbers of mails are tested where mails are sent."""
 
+import os
+
 from tests.conftest import House
 
 
@@ -8,7 +10,12 @@ async def test_every_number_is_there_before_anything_has_happened(house: House) 
         assert answer.status == 200
         assert answer.headers["Content-Type"].startswith("text/plain; version=")
         lines = [line for line in (await answer.text()).splitlines() if not line.startswith("#")]
+    ours = f'{{process="{os.getpid()}"}}'
     assert lines == [
+        f"provisioning_database_write_failing{ours} 0.0",
+        f"provisioning_boot_log_waiting{ours} 0.0",
+        f"provisioning_database_failed_writes_total{ours} 0.0",
+        f"provisioning_boot_log_dropped_total{ours} 0.0",
         'provisioning_emergency_mails{state="waiting"} 0.0',
         'provisioning_emergency_mails{state="late"} 0.0',
         'provisioning_emergency_mails{state="delivered"} 0.0',
@@ -17,4 +24,5 @@ async def test_every_number_is_there_before_anything_has_happened(house: House) 
         'provisioning_emergency_mail_attempts_total{outcome="failed"} 0.0',
         'provisioning_emergency_mail_attempts_total{outcome="unclear"} 0.0',
         'provisioning_emergency_mail_attempts_total{outcome="unfinished"} 0.0',
+        "provisioning_database_up 1.0",
     ]

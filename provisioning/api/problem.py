@@ -7,6 +7,7 @@ from typing import Final
 import sqlalchemy as sa
 from aiohttp import web
 
+from provisioning.db import Unsure
 from provisioning.errors import (
     Conflict,
     FieldError,
@@ -89,5 +90,7 @@ def problem(status: int, detail: str, errors: Iterable[FieldError] = ()) -> web.
     )
 
 
-def unavailable() -> web.Response:
+def unavailable(error: BaseException) -> web.Response:
+    if isinstance(error, Unsure):
+        return problem(503, "the database broke off: look whether it was done before you try again")
     return problem(503, "the database does not answer; nothing was changed")

@@ -89,7 +89,9 @@ async def _ended(run: _Run) -> web.Response:
         return await _failed(run, problem.answer(invalid("", "the body ended before its time")))
     except problem.UNAVAILABLE as error:
         _log.error("%s: the database: %s", operation.event, type(error).__name__)
-        return await _failed(run, problem.unavailable())
+        if isinstance(error, TimeoutError):  # who waited in vain does not wait again for the entry of that
+            return problem.unavailable(error)
+        return await _failed(run, problem.unavailable(error))
     except Exception as error:
         _log.error("%s: %s at %s", operation.event, type(error).__name__, place(error))
         return await _failed(run, problem.problem(500, "the operation failed and changed nothing"))
@@ -254,8 +256,8 @@ async def _failed(run: _Run, response: web.Response) -> web.Response:
                 outcome="denied" if response.status in {401, 403, 429} else "failure",
                 detail={"status": response.status},
             )
-    except problem.UNAVAILABLE:
-        return problem.unavailable()
+    except problem.UNAVAILABLE as error:
+        return response if response.status == 503 else problem.unavailable(error)
     return response
 
 

@@ -33,7 +33,7 @@ async def log_in(request: web.Request) -> web.Response:
         return problem.answer(error)
     except problem.UNAVAILABLE as error:
         _log.error("session.create: the database: %s", type(error).__name__)
-        return problem.unavailable()
+        return problem.unavailable(error)
     response = web.json_response(
         {"user_id": user.id, "email": user.email, "name": user.name, "role": user.role},
         status=201,
@@ -98,5 +98,5 @@ async def log_out(request: web.Request) -> web.Response:
                 )
     except problem.UNAVAILABLE as error:
         _log.error("session.delete: the database: %s", type(error).__name__)
-        return problem.unavailable()
+        return problem.unavailable(error)
     return response

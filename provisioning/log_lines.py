@@ -1,0 +1,47 @@
+"""Log lines on standard error: the same one once a minute, and never so that the server waits for its reader."""
+
+import logging
+import select
+import time
+from typing import Final
+
+_EVERY: Final = 60.0  # seconds in which a line is not told again
+_MOST: Final = 1000  # different lines that are remembered
+
+
+class Once(logging.Filter):
+    """Lets a line through that was not told within the last minute, with how often it was held back.
+
+    A line is its text with its values: of a database that is away each request says the same.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._told: dict[str, tuple[float, int]] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        line = f"{record.name}: {record.getMessage()}"
+        at, held = self._told.get(line, (float("-inf"), 0))
+        if time.monotonic() < at + _EVERY:
+            self._told[line] = at, held + 1
+            return False
+        if len(self._told) >= _MOST:
+            self._told.clear()
+        self._told[line] = time.monotonic(), 0
+        if held:
+            record.msg, record.args = f"{record.getMessage()} ({held} times more before)", ()
+        return True
+
+
+class Stderr(logging.StreamHandler):  # type: ignore[type-arg]
+    """Leaves a line out where standard error takes none: its reader sleeps, the disk is full, it is closed."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            if select.select([], [self.stream], [], 0)[1]:
+                super().emit(record)
+        except (OSError, ValueError):
+            pass
+
+    def handleError(self, _record: logging.LogRecord) -> None:  # noqa: N802
+        """What cannot be written cannot be complained of either."""
