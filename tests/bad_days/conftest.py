@@ -65,6 +65,17 @@ class Askers:
         lines = (line for line in said.body.decode().splitlines() if not line.startswith("#"))
         return {line.split("{")[0].split()[0]: float(line.split()[-1]) for line in lines}
 
+    async def activity(self) -> list[dict[str, str]]:
+        """All entries, page by page."""
+        entries: list[dict[str, str]] = []
+        cursor = ""
+        while True:
+            page = json.loads((await self.api("GET", f"/activity?limit=3{cursor}")).body)
+            entries += page["data"]
+            if page["next_cursor"] is None:
+                return entries
+            cursor = f"&cursor={page['next_cursor']}"
+
     async def seen(self) -> int:
         """How many of the phone's requests the boot log shows."""
         devices = await self.api("GET", "/devices")
