@@ -281,7 +281,10 @@ async def played(site: Site, day: Day, seconds: float) -> None:
             await load.whole()
             await asyncio.sleep(1)
             await day(site, seconds)
-            whole = await load.whole()
+            try:
+                whole = await load.whole()
+            except TimeoutError:
+                whole = float("nan")
             await asyncio.sleep(2)
         lost = await load.lost()
         broken = await asyncio.to_thread(

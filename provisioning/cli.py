@@ -39,7 +39,7 @@ from provisioning.devices import Rendering
 from provisioning.errors import Invalid, ProvisioningError, invalid
 from provisioning.fields import Input, Mac, check
 from provisioning.load import Loaded, add_account, load
-from provisioning.log_lines import Once, Stderr
+from provisioning.log_lines import Once, Stderr, ensure_standard_files
 from provisioning.opened import opened
 from provisioning.phones.options import platform
 from provisioning.phones.vendor import Vendor, load_vendors
@@ -49,6 +49,7 @@ from provisioning.workers import Workers
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command; errors go to standard error, a line each, and the exit status is 1."""
+    ensure_standard_files()
     options = _parser().parse_args(arguments)
     try:
         environment = config.from_environment(os.environ)

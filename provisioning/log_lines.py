@@ -1,7 +1,9 @@
 """Log lines on standard error: the same one once a minute, and never so that the server waits for its reader."""
 
 import logging
+import os
 import select
+import sys
 import time
 from typing import Final
 
@@ -33,8 +35,21 @@ class Once(logging.Filter):
         return True
 
 
+def ensure_standard_files() -> None:
+    """Whoever starts us may have closed 0, 1 or 2: the next file or connection would get that number, and the
+    log would be written into it."""
+    for number in (0, 1, 2):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # the lowest number that is free
+
+
 class Stderr(logging.StreamHandler):  # type: ignore[type-arg]
     """Leaves a line out where standard error takes none: its reader sleeps, the disk is full, it is closed."""
+
+    def __init__(self) -> None:
+        super().__init__(sys.stderr or open(os.devnull, "w"))  # noqa: SIM115, PTH123 (for as long as the process)
 
     def emit(self, record: logging.LogRecord) -> None:
         try:

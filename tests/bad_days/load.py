@@ -24,7 +24,7 @@ class Load:
     provisioning_url: str
     key: str
     pause: float = 0.02
-    patience: float = 90.0
+    patience: float = 40.0
     answers: dict[str, Counter[str]] = field(default_factory=lambda: {kind: Counter() for kind in KINDS})
     longest: dict[str, float] = field(default_factory=lambda: dict.fromkeys(KINDS, 0.0))
     last_good: dict[str, float] = field(default_factory=lambda: dict.fromkeys(KINDS, 0.0))
@@ -51,7 +51,7 @@ class Load:
     async def whole(self) -> float:
         """The seconds until each kind of request has been answered well again, by all that ask."""
         begun = time.monotonic()
-        async with asyncio.timeout(180):
+        async with asyncio.timeout(self.patience):
             while min(self.last_good.values()) < begun:  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
         return max(self.last_good.values()) - begun
