@@ -3,8 +3,8 @@
     python -m benchmarks.bad_days [--database sqlite|postgresql] [--workers 2] [--seconds 30] [DAY…]
 
 For each day: how requests were answered, the longest wait for an answer, how long it took until every kind of
-request was answered well again once the trouble was over, and what was acknowledged and is not there. As root,
-for a small file system (`full`); `clock` wants Debian's `faketime`. Without DAY, all of them.
+request was answered well again once the trouble was over, and what was acknowledged and is not there. `full`
+wants root, for a small file system, and `clock` Debian's `faketime`. Without DAY, all of them.
 """
 
 import argparse
@@ -24,7 +24,6 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, closing, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -191,7 +190,7 @@ async def gone(site: Site, seconds: float) -> None:
         await asyncio.sleep(seconds)
         for file in files:
             with contextlib.suppress(FileNotFoundError):
-                os.replace(away / file.name, file)
+                (away / file.name).replace(file)
         return
     await _pg_ctl(site.postgresql, "stop")
     await asyncio.sleep(seconds)
@@ -292,12 +291,17 @@ async def played(site: Site, day: Day, seconds: float) -> None:
         )
         rows = await asyncio.to_thread(_boot_log_rows, site)
         metrics = await site.metrics()
-    print(f"  whole again after {whole:.1f} s; acknowledged {len(load.locations) + len(load.calls)} + uploads", end="")
+    print(
+        f"  whole again after {whole:.1f} s; acknowledged {len(load.locations) + len(load.calls)} + uploads",
+        end="",
+    )
     print(f", lost {lost or 0}; {broken.stdout.decode().strip()}")
     for kind, answers in load.answers.items():
         counted = ", ".join(f"{number} x {said}" for said, number in sorted(answers.items()))
         print(f"    {kind:10} longest {load.longest[kind]:5.1f} s   {counted}")
-    answered = sum(n for kind in ("fetch", "upload") for said, n in load.answers[kind].items() if said.isdigit())
+    answered = sum(
+        n for kind in ("fetch", "upload") for said, n in load.answers[kind].items() if said.isdigit()
+    )
     print(f"    boot log   {rows} rows of {answered} answers to phones")
     for line in metrics.splitlines():
         if not line.startswith("#") and "mail" not in line:

@@ -126,7 +126,7 @@ class Database:
 
     @asynccontextmanager
     async def write(self) -> AsyncIterator[AsyncSession]:
-        """Committed when the block ends, rolled back when it raises. Raises `Unsure` where that is unknown."""
+        """Committed when the block ends, rolled back when it raises; `Unsure` where that is unknown."""
         commits = False
         try:
             async with AsyncSession(self._writers, expire_on_commit=False) as session, session.begin():

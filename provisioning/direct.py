@@ -166,7 +166,9 @@ class Sqlite:
 
 def _connect(file: str) -> sqlite3.Connection:
     """To a file that is there: none is made."""
-    return sqlite3.connect(f"file:{quote(str(Path(file).absolute()))}?mode=rw", uri=True, isolation_level=None)
+    return sqlite3.connect(
+        f"file:{quote(str(Path(file).absolute()))}?mode=rw", uri=True, isolation_level=None
+    )
 
 
 def _checkpoint(file: str) -> None:

@@ -1,4 +1,4 @@
-"""Log lines on standard error: the same one once a minute, and never so that the server waits for its reader."""
+"""Log lines on standard error: each once a minute, and never so that the server waits for a reader."""
 
 import logging
 import os
@@ -46,7 +46,7 @@ def ensure_standard_files() -> None:
 
 
 class Stderr(logging.StreamHandler):  # type: ignore[type-arg]
-    """Leaves a line out where standard error takes none: its reader sleeps, the disk is full, it is closed."""
+    """Leaves out what standard error does not take: its reader sleeps, the disk is full, it is closed."""
 
     def __init__(self) -> None:
         super().__init__(sys.stderr or open(os.devnull, "w"))  # noqa: SIM115, PTH123 (for as long as the process)
@@ -58,5 +58,5 @@ class Stderr(logging.StreamHandler):  # type: ignore[type-arg]
         except (OSError, ValueError):
             pass
 
-    def handleError(self, _record: logging.LogRecord) -> None:  # noqa: N802
+    def handleError(self, _record: logging.LogRecord) -> None:
         """What cannot be written cannot be complained of either."""

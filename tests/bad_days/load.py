@@ -39,7 +39,15 @@ class Load:
         connector = aiohttp.TCPConnector(force_close=True)
         limit = aiohttp.ClientTimeout(total=self.patience)
         async with aiohttp.ClientSession(connector=connector, timeout=limit) as self.http:
-            works = (self._fetch, self._fetch, self._upload, self._read, self._write, self._report, self._health)
+            works = (
+                self._fetch,
+                self._fetch,
+                self._upload,
+                self._read,
+                self._write,
+                self._report,
+                self._health,
+            )
             tasks = [asyncio.create_task(self._forever(work)) for work in works]
             try:
                 yield

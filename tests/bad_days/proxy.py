@@ -14,7 +14,7 @@ Way = Literal["open", "refused", "silent"]
 
 class Proxy:
     """`way` is how connections fare: `refused` ends those that there are and takes no others; while it is
-    `silent` nothing is forwarded on any, and what was sent meanwhile is lost, as of a machine without power."""
+    `silent` nothing is forwarded on any, and what is sent is lost, as of a machine without power."""
 
     def __init__(self, database_url: str) -> None:
         parts = urlsplit(database_url)

@@ -16,8 +16,9 @@ from typing import Final
 import aiohttp
 import pytest
 import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncSession
 
-from provisioning import boot_log, login_limits, outbox, resyncs, sessions, users
+from provisioning import emergency, login_limits, outbox, resyncs, sessions, users
 from provisioning.db import Database, now
 from provisioning.errors import TooMany
 from provisioning.pruning import Pruner, Rounds
@@ -139,10 +140,7 @@ async def test_no_mail_is_claimed_twice_while_the_clock_is_set_back(stock: Stock
     await database.close()
 
 
-async def _a_call(session: sa.ext.asyncio.AsyncSession) -> str:
-    from provisioning import emergency
-    from provisioning.scene import Scene
-
+async def _a_call(session: AsyncSession) -> str:
     account_id = await session.scalar(sa.text("SELECT id FROM accounts"))
     row = emergency.Row(id="call_" + "0" * 26, account_id=account_id, reported_at=now())
     row.call_id, row.dialed, row.warnings, row.scene = "call-1", "911", [], {}
@@ -164,6 +162,7 @@ async def test_a_phone_that_a_clock_ahead_was_to_ask_is_asked_now(stock: Stock) 
     await database.close()
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 @pytest.mark.skipif(FAKETIME is None, reason="Debian's faketime is not installed")
 async def test_while_the_clock_jumps_all_is_answered_and_the_logs_stay_whole(
     stock: Stock, tmp_path: Path
@@ -180,7 +179,9 @@ async def test_while_the_clock_jumps_all_is_answered_and_the_logs_stay_whole(
         "FAKETIME_DONT_FAKE_MONOTONIC": "1",
     }
     command = [str(Path(sys.executable).with_name("provisioning"))]
-    server = subprocess.Popen([*command, "serve", "--port", str(port)], env=environ, stderr=subprocess.DEVNULL)
+    server = subprocess.Popen(  # noqa: ASYNC220
+        [*command, "serve", "--port", str(port)], env=environ, stderr=subprocess.DEVNULL
+    )
     try:
         async with aiohttp.ClientSession() as http:
             askers = Askers(http, f"http://127.0.0.1:{port}", stock)

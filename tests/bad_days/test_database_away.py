@@ -1,11 +1,11 @@
-"""The database is locked or away: every answer comes in time and is served, or asks to come again; and as soon
-as it is back the server is itself again, without help."""
+"""The database is locked or away: every answer comes in time, and is right or asks to come again; and once it
+is back the server is itself again, without help."""
 
 import asyncio
-import contextlib
+import os
 import shutil
 import sqlite3
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing
 from pathlib import Path
 
@@ -118,7 +118,9 @@ async def test_behind_a_lock_writes_are_refused_in_time_and_phones_are_served(
     assert b'"while"' not in (await askers.api("GET", "/emergency-calls")).body
 
 
-async def test_who_waits_for_a_lock_that_goes_in_time_is_served(start_house: StartHouse, stock: Stock) -> None:
+async def test_who_waits_for_a_lock_that_goes_in_time_is_served(
+    start_house: StartHouse, stock: Stock
+) -> None:
     house = await start_house()
     askers = Askers(house.http, house.url, stock)
     async with locked(stock):
@@ -154,7 +156,7 @@ async def test_a_database_file_that_is_moved_away_is_not_written_to_nor_made_ane
     assert is_problem(await askers.location("while")) and is_problem(await askers.call("while"))
     assert await askers.health() == 503
     assert (await askers.metrics())["provisioning_database_up"] == 0
-    assert not file.exists()
+    assert not os.path.exists(file)  # noqa: PTH110, ASYNC240
     for each in away.iterdir():
         each.rename(file.parent / each.name)
     await recovers(askers)

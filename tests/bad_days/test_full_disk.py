@@ -43,9 +43,12 @@ def disk(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Disk]:
         return
     folder = tmp_path / "disk"
     folder.mkdir()
-    mounted = os.geteuid() == 0 and not subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", folder], capture_output=True
-    ).returncode
+    mounted = (
+        os.geteuid() == 0
+        and not subprocess.run(
+            ["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", folder], capture_output=True
+        ).returncode
+    )
     if not mounted:
         pytest.skip("only root may make a small file system")
     try:
@@ -86,9 +89,7 @@ async def served(disk: Disk, stock: Stock, tmp_path: Path) -> AsyncIterator[Serv
                 return False
 
             await until(answers)
-            yield Served(
-                askers, lambda: disk.fill(process.pid), lambda: disk.clear(process.pid), log
-            )
+            yield Served(askers, lambda: disk.fill(process.pid), lambda: disk.clear(process.pid), log)
     finally:
         process.terminate()
         process.wait()

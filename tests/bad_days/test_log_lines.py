@@ -3,7 +3,7 @@
 import contextlib
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -78,7 +78,7 @@ def test_a_server_serves_whatever_becomes_of_its_log(log: str, tmp_path: Path) -
             os.close(pipe)
 
 
-def closed(arguments: list[str]) -> int:
+def closed(arguments: Sequence[str]) -> int:
     from provisioning.cli import main
 
     os.close(1)
