@@ -138,14 +138,15 @@ class _Minute:
 class BootLog:
     """Takes entries at once and writes them in groups, so that no phone waits for its own entry.
 
-    While they cannot be written they wait; `dropped` counts those that were too many.
+    While they cannot be written they wait; `failed` counts the attempts that were in vain, and `dropped` the
+    entries that were too many.
     """
 
     def __init__(self, database: Database, direct: Direct) -> None:
         self._database = database
         self._direct = direct
         self._waiting: list[Entry] = []
-        self.dropped = 0
+        self.failed = self.dropped = 0
         self._wake = asyncio.Event()
         self._writing = asyncio.Lock()
         self._strangers = _Minute()
@@ -178,6 +179,7 @@ class BootLog:
                     await self._write(entries[start : start + _AT_ONCE])
                 except OSError as error:
                     _log.error("the boot log cannot be written: %s", error)
+                    self.failed += 1
                     self._waiting = sorted([*entries[start:], *self._waiting], key=attrgetter("time"))
                     self._drop()
                     raise

@@ -54,6 +54,7 @@ class _Process(Collector):
         }
         self._counters = {
             "provisioning_database_failed_writes": ("Writes that failed", database.failed),
+            "provisioning_boot_log_failed_writes": ("Attempts to write the boot log that failed", log.failed),
             "provisioning_boot_log_dropped": ("Rows of the boot log that nobody will see", log.dropped),
         }
 

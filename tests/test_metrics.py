@@ -15,6 +15,7 @@ async def test_every_number_is_there_before_anything_has_happened(house: House) 
         f"provisioning_database_write_failing{ours} 0.0",
         f"provisioning_boot_log_waiting{ours} 0.0",
         f"provisioning_database_failed_writes_total{ours} 0.0",
+        f"provisioning_boot_log_failed_writes_total{ours} 0.0",
         f"provisioning_boot_log_dropped_total{ours} 0.0",
         'provisioning_emergency_mails{state="waiting"} 0.0',
         'provisioning_emergency_mails{state="late"} 0.0',

@@ -114,7 +114,8 @@ async def test_a_full_disk_is_survived(served: Served) -> None:
     async def waits() -> bool:
         told = await askers.metrics()
         failing = told["provisioning_database_write_failing"] == 1
-        return failing and told["provisioning_boot_log_waiting"] >= 4
+        in_vain = told["provisioning_boot_log_failed_writes_total"] > 0
+        return failing and in_vain and told["provisioning_boot_log_waiting"] >= 3
 
     await until(waits)
     served.clear()
