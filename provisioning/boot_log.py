@@ -2,10 +2,11 @@
 
 import asyncio
 import contextlib
+import functools
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from operator import attrgetter
 from typing import Any, Final
@@ -16,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Mapped, mapped_column
 
 from provisioning import activity, sightings
-from provisioning.db import Base, Database
+from provisioning.db import Base, Database, now
 from provisioning.direct import Busy, Direct
 
 _log = logging.getLogger(__name__)
@@ -25,6 +26,7 @@ _RETRY = 0.02  # seconds
 _PATIENCE = 10  # seconds, with another writer that is in the way
 _AT_ONCE = 200  # rows
 KEPT: Final = timedelta(days=90)  # afterwards an entry is pruned
+_AHEAD = timedelta(minutes=5)  # by which no clock of a fleet is ahead, unless it was set back since
 _STRANGERS = 60  # rows a minute of tokens that nobody has ever had, which belong to no account
 _MOST = 50_000  # rows that wait while the database does not answer; beyond it the oldest are dropped
 
@@ -146,6 +148,7 @@ class BootLog:
         self._database = database
         self._direct = direct
         self._waiting: list[Entry] = []
+        self._newest = datetime.max.replace(tzinfo=UTC)  # the clock may have been set before we began
         self.failed = self.dropped = 0
         self._wake = asyncio.Event()
         self._writing = asyncio.Lock()
@@ -188,6 +191,7 @@ class BootLog:
 
     async def _write(self, entries: Sequence[Entry]) -> None:
         """`entries` are in the order of their phones. The notes of what was seen may be written twice."""
+        await self._follow_the_clock(now())
         phones = [entry for entry in entries if entry.account_id and entry.mac]
         refused = [_refused(entry) for entry in phones if entry.verdict is Verdict.TOKEN_ROTATED]
         # A phone that asks with the next URL has been told it, however it was.
@@ -211,6 +215,12 @@ class BootLog:
             await self._patiently(lambda: self._direct.write(sightings.NOTE_FETCHED, fetched))
         rows = [*map(_values, entries)]
         await self._patiently(lambda: self._direct.append(Row.__tablename__, _COLUMNS, rows))
+
+    async def _follow_the_clock(self, at: datetime) -> None:
+        if at < self._newest - _AHEAD:
+            for statement in sightings.SET_BACK:
+                await self._patiently(functools.partial(self._direct.write, statement, [(at, at + _AHEAD)]))
+        self._newest = at
 
     async def _patiently(self, write: Callable[[], Awaitable[None]]) -> None:
         until = asyncio.get_running_loop().time() + _PATIENCE

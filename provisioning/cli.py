@@ -155,21 +155,24 @@ def _serve(environment: Config, options: argparse.Namespace) -> int:
     make_app(environment)  # what cannot work is said once
     asyncio.run(_open(environment))
 
+    supervisor = os.getpid()
+
     def serve(listening: socket.socket, ready: Callable[[], object]) -> None:
         # A worker that takes another's place reads anew what an operator may have changed.
         load_vendors.cache_clear()
-        _run_server(config.from_environment(os.environ), ready, sock=listening)
+        _run_server(config.from_environment(os.environ), ready, supervisor=supervisor, sock=listening)
 
     Workers(serve, options.host, options.port, options.workers).run()
     return 0
 
 
-def _run_server(environment: Config, ready: Callable[[], object] | None = None, **where: Any) -> None:
+def _run_server(
+    environment: Config, ready: Callable[[], object] | None = None, *, supervisor: int = 0, **where: Any
+) -> None:
     app = make_app(environment)
     context = serve_tls(app, environment)
     app.on_startup.append(settle)
     if ready:
-        supervisor = os.getppid()
 
         async def supervised(_app: web.Application) -> AsyncIterator[None]:
             ready()

@@ -84,6 +84,13 @@ NOTE_FETCHED: Final = _note((*_FETCHED, *_HELD, "told_generation"), *_news(*_FET
 NOTE_REFUSED: Final = _note(_REFUSED, *_news(*_REFUSED))
 NOTE_TOLD: Final = _note(("told_generation",), _TOLD)
 
+# Each for `Direct.write`, with the moment it is, and one that is far ahead of it: what was seen under a clock
+# that has been set back since would be the last that is known of a phone until that time.
+SET_BACK: Final = tuple(
+    f"UPDATE sightings SET {column} = ? WHERE {column} > ?"  # noqa: S608
+    for column in (_FETCHED[0], _HELD[0], _REFUSED[0])
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Sighting:

@@ -15,10 +15,10 @@ _OURS: Final = cycle(range(_FIRST + _WORKER * _EACH, _FIRST + (_WORKER + 1) * _E
 
 def free_port() -> int:
     """The next of this process's ports that nobody listens on."""
-    return next(port for port in _OURS if _is_free(port))
+    return next(port for port in _OURS if is_free(port))
 
 
-def _is_free(port: int) -> bool:
+def is_free(port: int) -> bool:
     with socket.socket() as tried:
         try:
             tried.bind(("127.0.0.1", port))

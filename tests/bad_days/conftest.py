@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import aiohttp
 import pytest
@@ -76,10 +77,18 @@ class Askers:
                 return entries
             cursor = f"&cursor={page['next_cursor']}"
 
+    async def _device(self) -> dict[str, Any]:
+        devices = json.loads((await self.api("GET", "/devices")).body)["data"]
+        found: dict[str, Any] = next(device for device in devices if device["mac"] == FILE[:12])
+        return found
+
+    async def last_fetch(self) -> str | None:
+        at: str | None = (await self._device())["last_fetch_at"]
+        return at
+
     async def seen(self) -> int:
         """How many of the phone's requests the boot log shows."""
-        devices = await self.api("GET", "/devices")
-        device = next(d for d in json.loads(devices.body)["data"] if d["mac"] == FILE[:12])
+        device = await self._device()
         boots = await self.api("GET", f"/devices/{device['id']}/boots")
         return len(json.loads(boots.body)["data"])
 

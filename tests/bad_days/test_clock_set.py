@@ -9,7 +9,7 @@ import sys
 from collections import Counter
 from collections.abc import AsyncIterator
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final
 
@@ -18,7 +18,7 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from provisioning import emergency, login_limits, outbox, resyncs, sessions, users
+from provisioning import emergency, login_limits, outbox, resyncs, sessions, sightings, users
 from provisioning.db import Database, now
 from provisioning.errors import TooMany
 from provisioning.pruning import Pruner, Rounds
@@ -162,6 +162,29 @@ async def test_a_phone_that_a_clock_ahead_was_to_ask_is_asked_now(stock: Stock) 
     await database.close()
 
 
+async def test_what_was_seen_of_a_phone_under_a_clock_ahead_is_not_the_last_for_a_year(
+    start_house: StartHouse, stock: Stock
+) -> None:
+    before = Askers((house := await start_house()).http, house.url, stock)
+    assert (await before.fetch()).status == 200
+
+    async def seen() -> bool:
+        return await before.last_fetch() is not None
+
+    await until(seen)
+    async with house.database.write() as session:
+        await session.execute(sa.update(sightings.Row).values(fetched_at=now() + YEAR))
+    # As after a start: what the first has seen of the clock is not known to it.
+    after = Askers((house := await start_house()).http, house.url, stock)
+    assert datetime.fromisoformat(await after.last_fetch() or "") > now() + timedelta(days=300)
+    assert (await after.fetch()).status == 200
+
+    async def is_mended() -> bool:
+        return datetime.fromisoformat(await after.last_fetch() or "") < now() + timedelta(minutes=1)
+
+    await until(is_mended)
+
+
 @pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 @pytest.mark.skipif(FAKETIME is None, reason="Debian's faketime is not installed")
 async def test_while_the_clock_jumps_all_is_answered_and_the_logs_stay_whole(
@@ -208,6 +231,8 @@ async def test_while_the_clock_jumps_all_is_answered_and_the_logs_stay_whole(
                 return await askers.seen() == 10
 
             await until(seen)
+            fetched_at = await askers.last_fetch()
+            assert datetime.fromisoformat(fetched_at or "") < now() + timedelta(minutes=1)
             entries = await askers.activity()
             assert len({entry["id"] for entry in entries}) == len(entries)
             made = Counter(entry["event"] for entry in entries)
