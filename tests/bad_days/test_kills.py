@@ -20,9 +20,8 @@ async def test_nothing_acknowledged_is_lost_whoever_is_killed(stock: Stock, tmp_
     async with contextlib.AsyncExitStack() as stack:
         with shell.serving("--workers", "2") as supervisor:
             await stack.enter_async_context(load.running())
-            for _ in range(2):
-                await more(load)
-                _kill(children(supervisor.pid)[:1])
+            await more(load)
+            _kill(children(supervisor.pid)[:1])
             await more(load)
             _kill([supervisor.pid, *children(supervisor.pid)])
             await asyncio.to_thread(supervisor.wait)
@@ -31,7 +30,7 @@ async def test_nothing_acknowledged_is_lost_whoever_is_killed(stock: Stock, tmp_
             await stack.aclose()
             assert load.wrong == []
             assert await load.lost() == []
-            assert len(load.locations) > 8 and len(load.calls) > 8 and load.uploaded
+            assert len(load.locations) > 5 and len(load.calls) > 5 and load.uploaded
     said = shell.run("verify-activity")
     assert (said.returncode, said.stdout) == (0, "The activity log is whole.\n")
 
