@@ -26,6 +26,7 @@ from provisioning import (
     config,
     device_csv,
     devices,
+    phone_listener,
     rekey,
     restore_guard,
     samples,
@@ -147,24 +148,40 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _serve(environment: Config, options: argparse.Namespace) -> int:
+    phones = environment.phone_port
+    if phones == options.port:
+        raise invalid("PROVISIONING_PHONE_PORT", "is the port of --port: phones' certificates need another")
     if options.workers == 1:
-        _run_server(environment, host=options.host, port=options.port)
+        at = {"host": options.host, "port": phones} if phones else None
+        _run_server(environment, phones=at, host=options.host, port=options.port)
         return 0
     make_app(environment)  # what cannot work is said once
     asyncio.run(_open(environment))
 
-    def serve(listening: socket.socket, ready: Callable[[], object]) -> None:
+    def serve(listening: Sequence[socket.socket], ready: Callable[[], object]) -> None:
         # A worker that takes another's place reads anew what an operator may have changed.
         load_vendors.cache_clear()
-        _run_server(config.from_environment(os.environ), ready, sock=listening)
+        sock, *others = listening
+        at = {"sock": others[0]} if others else None
+        _run_server(config.from_environment(os.environ), ready, phones=at, sock=sock)
 
-    Workers(serve, options.host, options.port, options.workers).run()
+    ports = [options.port, *([phones] if phones else [])]
+    Workers(serve, options.host, ports, options.workers).run()
     return 0
 
 
-def _run_server(environment: Config, ready: Callable[[], object] | None = None, **where: Any) -> None:
+def _run_server(
+    environment: Config,
+    ready: Callable[[], object] | None = None,
+    *,
+    phones: Mapping[str, Any] | None,
+    **where: Any,
+) -> None:
+    """`phones` says where phones show their certificates, if they do."""
     app = make_app(environment)
     context = serve_tls(app, environment)
+    if phones is not None:
+        phone_listener.listen(app, environment, **phones)
     app.on_startup.append(settle)
     if ready:
         supervisor = os.getppid()
@@ -257,7 +274,7 @@ def _rotate(environment: Config, options: argparse.Namespace) -> int:
                 actor="system",
                 detail={"generation": token.generation},
             )
-            url = devices.provisioning_url(environment.base_url, token.text)
+            url = devices.provisioning_url(environment.phones_url, token.text)
             return {"account_id": account, "generation": token.generation, "provisioning_url": url}
 
     print(json.dumps(asyncio.run(run()), indent=2))
@@ -371,7 +388,7 @@ def _rendering(environment: Config) -> Rendering:
     return Rendering(
         load_vendors(environment.templates),
         platform(environment.platform_options),
-        environment.base_url,
+        environment.phones_url,
         datetime.now(UTC).date(),
     )
 
