@@ -7,6 +7,7 @@ import logging
 import os
 import signal
 import socket
+import ssl
 import sys
 import threading
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -15,6 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import sqlalchemy.exc
 from aiohttp import web
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -43,7 +45,7 @@ from provisioning.load import Loaded, add_account, load
 from provisioning.opened import opened
 from provisioning.phones.options import platform
 from provisioning.phones.vendor import Vendor, load_vendors
-from provisioning.virtual_phone import virtual_phone
+from provisioning.virtual_phone import Boot, virtual_phone
 from provisioning.workers import Workers
 
 
@@ -141,6 +143,8 @@ def _parser() -> argparse.ArgumentParser:
     boot.add_argument("--mac", required=True)
     boot.add_argument("--vendor")
     boot.add_argument("--model")
+    boot.add_argument("--cert", type=Path, metavar="FILE", help="the phone's own certificate, PEM")
+    boot.add_argument("--key", type=Path, metavar="FILE", help="and its key; without it, in the same file")
     boot.add_argument("--next-url", metavar="URL", help="the staged one, which the phone may be told")
     boot.add_argument("--reveal", action="store_true", help="show passwords and the URL among the settings")
     boot.set_defaults(run=_boot)
@@ -334,7 +338,13 @@ def _boot(environment: Config, options: argparse.Namespace) -> int:
     if model is None:
         raise invalid("--model", f"must be one of {', '.join(vendor.models)}")
     phone = virtual_phone(vendor, model, mac)
-    boot = asyncio.run(phone.boot(options.url, staged_url=options.next_url))
+    certificate = _certificate(options.cert, options.key)
+
+    async def run() -> Boot:
+        connector = aiohttp.TCPConnector(ssl=certificate, force_close=True)
+        return await phone.boot(options.url, staged_url=options.next_url, connector=connector)
+
+    boot = asyncio.run(run())
     for exchange in boot.exchanges:
         size = exchange.bytes_sent if exchange.method in {"PUT", "POST"} else exchange.bytes_received
         print(f"{exchange.method:4} {exchange.status} {size:>7} bytes  {exchange.file}")
@@ -346,6 +356,18 @@ def _boot(environment: Config, options: argparse.Namespace) -> int:
         print(f"problem: {problem}")
     print("The phone came up." if boot.came_up else "The phone did NOT come up.")
     return 0 if boot.came_up else 1
+
+
+def _certificate(cert: Path | None, key: Path | None) -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    if key is not None and cert is None:
+        raise invalid("--key", "goes with --cert")
+    if cert is not None:
+        try:
+            context.load_cert_chain(cert, key, password="")  # and nobody is asked for one
+        except ssl.SSLError:
+            raise invalid("--cert", "holds no certificate, or there is no key that fits it") from None
+    return context
 
 
 def _verify_activity(environment: Config, options: argparse.Namespace) -> int:

@@ -1,4 +1,4 @@
-"""Phones' factory certificates: whose a certificate is, or why it proves nothing. Pure: bytes and a time in."""
+"""Phones' factory certificates: whose one is, or why it proves nothing. Pure: bytes and a time in."""
 
 import functools
 import re
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID, NameOID
@@ -22,9 +22,6 @@ _LARGEST: Final = 16 * 1024  # bytes of a certificate
 _REMEMBERED: Final = 4096  # certificates, each with what its signature was found to be
 _CURVES: Final = (ec.SECP256R1, ec.SECP384R1, ec.SECP521R1)
 _HASHES: Final = {"sha256", "sha384", "sha512"}
-# A vendor's CA of 2013 signs with SHA-1: no other has a second text for one of its signatures, nor has a phone a
-# say in what it signs, so its certificates count. Of MD5 that is no longer sure.
-_OLD_HASHES: Final = {"sha1"}
 _UNDERSTOOD: Final = {
     ExtensionOID.BASIC_CONSTRAINTS,
     ExtensionOID.KEY_USAGE,
@@ -38,12 +35,12 @@ _MAC: Final = re.compile(
 
 
 class Untrusted(Exception):
-    """The certificate proves nothing; the text says why, in words that hold nothing of what it says itself."""
+    """The certificate proves nothing. The text says why, and repeats nothing that the certificate says."""
 
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """Whose certificate it is: the vendor that vouches for it, and the phone's MAC, 12 lower-case hex digits."""
+    """Whose certificate it is: the vendor that vouches, and the phone's MAC as 12 lower-case hex digits."""
 
     vendor: str
     mac: str
@@ -82,8 +79,8 @@ class PhoneCertificates:
         )
 
     def holder(self, der: bytes, at: datetime) -> Holder:
-        """Whose certificate this is at that time; raises `Untrusted`. One that was seen before is not verified
-        again, only its time is looked at."""
+        """Whose certificate this is at that time; raises `Untrusted`. Of one that was seen before only the
+        time is looked at."""
         found = self._read(der)
         if isinstance(found, str):
             raise Untrusted(found)
@@ -99,16 +96,17 @@ class PhoneCertificates:
             return "the phone's certificate is too large"
         try:
             certificate = x509.load_der_x509_certificate(der)
+            _ensure_strong(certificate)
             authority = self._issuer(certificate)
             _ensure_end(certificate)
-            _ensure_strong(certificate)
             mac = _mac(certificate)
         except Untrusted as error:
             return str(error)
-        except (ValueError, TypeError, x509.UnsupportedGeneralNameType):
+        except Exception:  # what is wrong with a stranger's bytes has many names
             return "the phone's certificate cannot be read"
         if mac[:6] not in authority.ouis:
-            return f"the certificate's CA is {authority.title}'s, and its MAC address is none of {authority.title}'s"
+            title = authority.title
+            return f"the certificate's CA is {title}'s, and its MAC address is none of {title}'s"
         return _Read(
             Holder(authority.vendor, mac),
             max(certificate.not_valid_before_utc, authority.certificate.not_valid_before_utc),
@@ -120,7 +118,7 @@ class PhoneCertificates:
         for one in named:
             try:
                 certificate.verify_directly_issued_by(one.certificate)
-            except (InvalidSignature, ValueError, TypeError):
+            except (InvalidSignature, ValueError, TypeError, UnsupportedAlgorithm):
                 continue
             return one
         if named:
@@ -180,7 +178,7 @@ def _ensure_end(certificate: x509.Certificate) -> None:
 def _ensure_strong(certificate: x509.Certificate) -> None:
     _ensure_key(certificate, "the phone's certificate")
     used = certificate.signature_hash_algorithm
-    if used is None or used.name not in _HASHES | _OLD_HASHES:
+    if used is None or used.name not in _HASHES:
         raise Untrusted("the phone's certificate is signed with a hash that is too weak")
 
 
@@ -199,9 +197,7 @@ def _mac(certificate: x509.Certificate) -> str:
         raise Untrusted("the phone's certificate has not exactly one common name (CN)")
     name = str(names[0].value).lower()
     if not _MAC.fullmatch(name):
-        raise Untrusted(
-            "the common name (CN) of the phone's certificate is no MAC address: it is no phone's own"
-        )
+        raise Untrusted("the common name (CN) of the certificate is no MAC address: it is no phone's own")
     return re.sub("[:-]", "", name)
 
 

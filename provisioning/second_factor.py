@@ -1,4 +1,4 @@
-"""The certificate that a phone showed: in its own handshake of TLS, or to a trusted proxy that passes it on."""
+"""The certificate that a phone showed: in its handshake of TLS, or to a trusted proxy that passes it on."""
 
 import base64
 import binascii
