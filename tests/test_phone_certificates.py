@@ -2,9 +2,10 @@
 
 import asyncio
 import logging
+import os
 import re
 import ssl
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
@@ -28,6 +29,7 @@ from tests.phone_cas import NOW, Held, authority, made, rsa_key
 from tests.ports import free_port
 from tests.shell import Shell
 from tests.test_cli import load_sample
+from tests.test_deployment import NGINX, _listens, needs_nginx
 
 YEALINK: Final = "805ec0102001"
 OTHER_YEALINK: Final = "805ec0102003"
@@ -418,3 +420,61 @@ def test_serve_has_both_ports_in_each_worker_and_boot_shows_a_certificate(
     assert wrong.stderr == "error: --cert: holds no certificate, or there is no key that fits it\n"
     same = shell.run("serve", "--port", str(port))
     assert same.stderr.startswith("error: PROVISIONING_PHONE_PORT: is the port of --port")
+
+
+@pytest.fixture
+async def nginx(behind: House, stock: Stock, tmp_path: Path) -> AsyncIterator[str]:
+    """The guide's configuration before the server; the provisioning URL at nginx."""
+    text = re.findall(r"```nginx\n(.*?)```", Path("docs/phone-certificates.md").read_text("utf-8"), re.S)[0]
+    self_signed(tmp_path)
+    port = free_port()
+    ours = re.sub(r"/p/.*", "", await second_url(behind, stock)).rpartition(":")[2]
+    for old, new in (
+        ("127.0.0.1:8081", f"127.0.0.1:{ours}"),
+        ("listen 8443", f"listen 127.0.0.1:{port}"),
+        ("/etc/provisioning/", f"{tmp_path}/"),
+    ):
+        assert old in text
+        text = text.replace(old, new)
+    kinds = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+    temporary = "".join(f"{kind}_temp_path {tmp_path}/{kind};" for kind in kinds)
+    file, user = tmp_path / "nginx.conf", "user root;" if os.getuid() == 0 else ""
+    file.write_text(
+        f"{user} daemon off; pid {tmp_path}/nginx.pid; error_log {tmp_path}/error.log;"
+        f"events {{ worker_connections 64; }}\nhttp {{ {temporary}\n{text}\n}}\n"
+    )
+    process = await asyncio.create_subprocess_exec(
+        str(NGINX), "-e", str(tmp_path / "error.log"), "-c", str(file), stderr=asyncio.subprocess.DEVNULL
+    )
+    url = phones_url(f"https://127.0.0.1:{port}", stock)
+    try:
+        async with asyncio.timeout(20):
+            while not _listens(port):
+                assert process.returncode is None, (tmp_path / "error.log").read_text()
+                await asyncio.sleep(0.02)
+        yield url
+    finally:
+        process.terminate()
+        await process.wait()
+
+
+@needs_nginx
+async def test_the_guides_nginx_passes_the_certificate_on_and_no_forged_one(
+    nginx: str, behind: House, tmp_path: Path, yealink: Held
+) -> None:
+    file, good = f"{YEALINK}.cfg", made([YEALINK], by=yealink)
+    assert (await said(nginx, file, context=good.context(tmp_path))).startswith(b"HTTP/1.1 200 ")
+    for held, reason in (
+        (made([YEALINK]), "the phone's certificate is of a CA that this server was not given"),
+        (made([OTHER_YEALINK], by=yealink), "the certificate is of another phone, 80:5e:c0:10:20:03"),
+        (
+            made([YEALINK], by=yealink, ends=NOW - timedelta(hours=1)),
+            "the phone's certificate, or its CA's, has expired",
+        ),
+    ):
+        answer = await said(nginx, file, context=held.context(tmp_path), headers={HEADER: good.header()})
+        assert answer.startswith(b"HTTP/1.1 404 ") and answer.endswith(b"\r\n\r\n")
+        assert await last(behind) == ("certificate_refused", reason)
+    forged = await said(nginx, file, headers={HEADER: good.header()})
+    assert forged.startswith(b"HTTP/1.1 404 ")
+    assert await last(behind) == ("no_certificate", "the phone showed the proxy no certificate")
