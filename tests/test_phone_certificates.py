@@ -1,6 +1,7 @@
 """Phones' certificates as a second factor: whose count, at which port, and what is said of the others."""
 
 import asyncio
+import contextlib
 import logging
 import os
 import re
@@ -13,10 +14,11 @@ from typing import Any, Final
 import aiohttp
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, padding
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from provisioning import tls
+from provisioning import phone_listener, tls
 from provisioning.config import _networks
 from provisioning.errors import Invalid
 from provisioning.phone_certificates import Untrusted, load_certificates
@@ -485,3 +487,47 @@ async def test_the_guides_nginx_passes_the_certificate_on_and_no_forged_one(
     forged = await said(nginx, file, headers={HEADER: good.header()})
     assert forged.startswith(b"HTTP/1.1 404 ")
     assert await last(behind) == ("no_certificate", "the phone showed the proxy no certificate")
+
+
+def test_a_signature_with_an_old_hash_does_not_count(tmp_path: Path, vendors: dict[str, Vendor]) -> None:
+    ca = made(["A maker's CA"], ca=True, key=rsa_key())
+    (tmp_path / "yealink.pem").write_text(ca.pem)
+    certificates, held = load_certificates(tmp_path, vendors), made([YEALINK], by=ca)
+    assert certificates.holder(held.der, NOW).mac == YEALINK
+    # sha256WithRSAEncryption becomes sha1With…, and what is signed is signed so.
+    new, old = bytes.fromhex("2a864886f70d01010b"), bytes.fromhex("2a864886f70d010105")
+    signed = held.certificate.tbs_certificate_bytes.replace(new, old)
+    signature = rsa_key().sign(signed, padding.PKCS1v15(), hashes.SHA1())
+    der = held.der.replace(held.certificate.tbs_certificate_bytes, signed).replace(new, old)
+    der = der[: -len(signature)] + signature
+    with pytest.raises(Untrusted, match="signed with a hash that is too weak"):
+        certificates.holder(der, NOW)
+
+
+async def test_a_handshake_that_does_not_go_on_is_ended(
+    start_house: StartHouse, tmp_path: Path, cas: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert phone_listener._HANDSHAKE == 10
+    monkeypatch.setattr(phone_listener, "_HANDSHAKE", 0.2)
+    cert, key = self_signed(tmp_path)
+    port = free_port()
+    await start_house(phone_port=port, phone_cas=cas, tls_cert=cert, tls_key=key)
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(b"\x16\x03\x01")  # as a hello begins
+    async with asyncio.timeout(5):
+        with contextlib.suppress(ConnectionError):
+            assert await reader.read() == b""
+    writer.close()
+
+
+async def test_nothing_that_a_certificate_says_reaches_a_log(
+    behind: House, stock: Stock, yealink: Held, caplog: pytest.LogCaptureFixture
+) -> None:
+    url = (await second_url(behind, stock)).replace("https://", "http://")
+    held = made(["canary-5150"], by=yealink)
+    with caplog.at_level(logging.DEBUG):
+        await said(url, f"{YEALINK}.cfg", headers={HEADER: held.header()})
+    rows = " ".join(str(vars(row)) for row in await behind.boot_log())
+    assert "is no MAC address" in rows
+    for secret in ("canary-5150", held.header()[1:60]):
+        assert secret not in rows + caplog.text
