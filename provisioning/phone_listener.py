@@ -63,7 +63,7 @@ def _phones(app: web.Application) -> web.Application:
         phones[key] = part
     phones[IS_PHONES] = True
     boot.add_routes(phones.router)
-    phones.router.add_route("*", "/{path:.*}", _nothing)
+    phones.router.add_route("*", "/{path:.*}", _nothing, expect_handler=boot.go_on)
     return phones
 
 
