@@ -27,6 +27,7 @@ from provisioning.parts import (
     HOLDINGS,
     KEPT_FILES,
     PATIENCE,
+    PHONE_CERTIFICATES,
     PLATFORM,
     PRUNER,
     RESYNC_SENDER,
@@ -37,6 +38,7 @@ from provisioning.parts import (
     rendering,
 )
 from provisioning.patience import Patience
+from provisioning.phone_certificates import load_certificates
 from provisioning.phones.options import platform
 from provisioning.phones.vendor import load_vendors
 from provisioning.pruning import Pruner, Rounds
@@ -78,6 +80,9 @@ def make_app(
     app[CONFIG] = config
     app[VENDORS] = load_vendors(config.templates)
     app[PLATFORM] = platform(config.platform_options)
+    app[PHONE_CERTIFICATES] = (
+        load_certificates(config.phone_cas, app[VENDORS]) if config.phone_cas is not None else None
+    )
     app[VAULT] = open_vault(config.key_file)
     app[PATIENCE] = patience = patience or Patience()
     app[DATABASE] = Database(config.database_url, patience)
@@ -87,7 +92,7 @@ def make_app(
     app[STANDINGS] = Standings(app[DIRECT], app[VAULT])
     app[DOSSIERS] = Dossiers(app[DATABASE], app[DIRECT], app[VAULT], app[VENDORS])
     app[KEPT_FILES] = KeptFiles()
-    app[HOLDINGS] = Holdings(app[VAULT], edition(app[VENDORS], app[PLATFORM], config.base_url))
+    app[HOLDINGS] = Holdings(app[VAULT], edition(app[VENDORS], app[PLATFORM], config.phones_url))
     letters = Letters(config.mail_sender, config.templates)
     app[SENDER] = Sender(app[DATABASE], config.relays, letters, schedule or Schedule())
     app[RESYNC_SENDER] = ResyncSender(app[DATABASE], app[VAULT], rendering(app), config.reach, pace or Pace())
@@ -120,14 +125,8 @@ def serve_tls(app: web.Application, config: Config) -> ssl.SSLContext | None:
     """The context to serve https with, or None; while the app runs it follows the certificate's file."""
     if config.tls_cert is None or config.tls_key is None:
         return None
-    cert, key = config.tls_cert, config.tls_key
-    context = tls.context(cert, key)
-
-    async def renewed(_app: web.Application) -> AsyncIterator[None]:
-        async with tls.renewed(context, cert, key):
-            yield
-
-    app.cleanup_ctx.append(renewed)
+    context = tls.context(config.tls_cert, config.tls_key)
+    app.cleanup_ctx.append(tls.following(context, config))
     return context
 
 

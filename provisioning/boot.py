@@ -13,12 +13,13 @@ import sqlalchemy.exc
 from aiohttp import web
 
 import tokens
-from provisioning import gathering, holdings, revisions, test_boot, uploads
+from provisioning import gathering, holdings, revisions, second_factor, test_boot, uploads
 from provisioning.answer import Answer
 from provisioning.boot_log import Entry, Verdict
 from provisioning.devices import Device, Vendors, provisioning_url
 from provisioning.dossiers import Dossier, Next
 from provisioning.errors import RenderError
+from provisioning.fields import colons
 from provisioning.http import client_address, client_scheme
 from provisioning.kept_files import KeptFile
 from provisioning.parts import (
@@ -29,6 +30,7 @@ from provisioning.parts import (
     HOLDINGS,
     KEPT_FILES,
     PATIENCE,
+    PHONE_CERTIFICATES,
     STANDINGS,
     VAULT,
     VENDORS,
@@ -45,7 +47,7 @@ from tokens import Resolved
 _UPLOAD_SECONDS: Final = 30
 _REMEMBERED: Final = 4096  # texts that strangers sent, each of 8 KB at most
 Found = TypeVar("Found", Standing, Resolved)
-_TEXT: Final = "text/plain; charset=utf-8"
+TEXT: Final = "text/plain; charset=utf-8"
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,11 +85,11 @@ async def answer(request: web.Request) -> Answer:
         mac=asked.mac,
         scheme=client_scheme(request, app[CONFIG].trusted_proxies),
     )
-    body, content_type = b"", _TEXT
+    body, content_type = b"", TEXT
     try:
         if request.method in {"GET", "HEAD"}:
             async with asyncio.timeout(app[PATIENCE].phone):
-                file = await _fetch(app, asked, entry)
+                file = await _fetch(request, asked, entry)
             body, content_type = file.content, file.content_type
         elif request.method in {"PUT", "POST"}:
             await _store(request, asked, entry)
@@ -130,9 +132,11 @@ def read_path(raw_path: str) -> Asked:
     return Asked(token, file, _printable(file), *(own or (None, "")))
 
 
-async def _fetch(app: web.Application, asked: Asked, entry: Entry) -> KeptFile:
+async def _fetch(request: web.Request, asked: Asked, entry: Entry) -> KeptFile:
     """From memory only what a look that began after the request says is still right."""
+    app = request.app
     standing = _current(await app[STANDINGS].of(asked.token), entry)
+    _ensure_certificate(request, asked, entry)
     kept = app[KEPT_FILES].get(_key(entry, standing.revision, asked.file))
     if kept is None:
         kept = await _make(app, asked, entry)
@@ -248,6 +252,7 @@ async def _store(request: web.Request, asked: Asked, entry: Entry) -> None:
     app = request.app
     async with asyncio.timeout(app[PATIENCE].phone):
         _current(await app[STANDINGS].of(asked.token), entry)
+        _ensure_certificate(request, asked, entry)
         device = _device(app, await _dossier(app, asked, entry), entry)
     file = _file(app[VENDORS], device, asked.suffix)
     if file.upload is None:
@@ -272,6 +277,23 @@ async def _store(request: web.Request, asked: Asked, entry: Entry) -> None:
         if file.element:  # what is in it comes back in a file of ours
             await revisions.bump(session, device.account_id)
     entry.verdict, entry.reason, entry.status = Verdict.STORED, f"{len(content)} bytes", 201
+
+
+def _ensure_certificate(request: web.Request, asked: Asked, entry: Entry) -> None:
+    """Refuses, where phones are to show certificates, whoever shows none of this phone's. It follows the look
+    at the token, so that the reason reaches the account. For a file that phones share, the certificate of any
+    phone of its vendor is enough."""
+    certificates = request.app[PHONE_CERTIFICATES]
+    if certificates is None or _is_test(request, asked):
+        return
+    holder = second_factor.holder(request, certificates, entry.time)
+    if asked.mac is None:
+        vendor, _ = _shared_file(request.app[VENDORS], asked.file.lower())
+        if vendor.name != holder.vendor:
+            raise Refused(Verdict.CERTIFICATE_REFUSED, "the certificate is of another vendor's phone")
+    elif holder.mac != asked.mac:
+        whose = colons(holder.mac)
+        raise Refused(Verdict.CERTIFICATE_REFUSED, f"the certificate is of another phone, {whose}")
 
 
 def _unknown() -> Refused:

@@ -7,6 +7,7 @@ import logging
 import os
 import signal
 import socket
+import ssl
 import sys
 import threading
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -15,6 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import sqlalchemy.exc
 from aiohttp import web
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -26,6 +28,7 @@ from provisioning import (
     config,
     device_csv,
     devices,
+    phone_listener,
     rekey,
     restore_guard,
     samples,
@@ -43,7 +46,7 @@ from provisioning.log_lines import Once, Stderr, ensure_standard_files
 from provisioning.opened import opened
 from provisioning.phones.options import platform
 from provisioning.phones.vendor import Vendor, load_vendors
-from provisioning.virtual_phone import virtual_phone
+from provisioning.virtual_phone import Boot, virtual_phone
 from provisioning.workers import Workers
 
 
@@ -142,6 +145,8 @@ def _parser() -> argparse.ArgumentParser:
     boot.add_argument("--mac", required=True)
     boot.add_argument("--vendor")
     boot.add_argument("--model")
+    boot.add_argument("--cert", type=Path, metavar="FILE", help="the phone's own certificate, PEM")
+    boot.add_argument("--key", type=Path, metavar="FILE", help="and its key; without it, in the same file")
     boot.add_argument("--next-url", metavar="URL", help="the staged one, which the phone may be told")
     boot.add_argument("--reveal", action="store_true", help="show passwords and the URL among the settings")
     boot.set_defaults(run=_boot)
@@ -149,28 +154,44 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _serve(environment: Config, options: argparse.Namespace) -> int:
+    phones = environment.phone_port
+    if phones == options.port:
+        raise invalid("PROVISIONING_PHONE_PORT", "is the port of --port: phones' certificates need another")
     if options.workers == 1:
-        _run_server(environment, host=options.host, port=options.port)
+        at = {"host": options.host, "port": phones} if phones else None
+        _run_server(environment, phones=at, host=options.host, port=options.port)
         return 0
     make_app(environment)  # what cannot work is said once
     asyncio.run(_open(environment))
 
     supervisor = os.getpid()
 
-    def serve(listening: socket.socket, ready: Callable[[], object]) -> None:
+    def serve(listening: Sequence[socket.socket], ready: Callable[[], object]) -> None:
         # A worker that takes another's place reads anew what an operator may have changed.
         load_vendors.cache_clear()
-        _run_server(config.from_environment(os.environ), ready, supervisor=supervisor, sock=listening)
+        sock, *others = listening
+        at = {"sock": others[0]} if others else None
+        environment = config.from_environment(os.environ)
+        _run_server(environment, ready, supervisor=supervisor, phones=at, sock=sock)
 
-    Workers(serve, options.host, options.port, options.workers).run()
+    ports = [options.port, *([phones] if phones else [])]
+    Workers(serve, options.host, ports, options.workers).run()
     return 0
 
 
 def _run_server(
-    environment: Config, ready: Callable[[], object] | None = None, *, supervisor: int = 0, **where: Any
+    environment: Config,
+    ready: Callable[[], object] | None = None,
+    *,
+    supervisor: int = 0,
+    phones: Mapping[str, Any] | None,
+    **where: Any,
 ) -> None:
+    """`phones` says where phones show their certificates, if they do."""
     app = make_app(environment)
     context = serve_tls(app, environment)
+    if phones is not None:
+        phone_listener.listen(app, environment, **phones)
     app.on_startup.append(settle)
     if ready:
 
@@ -262,7 +283,7 @@ def _rotate(environment: Config, options: argparse.Namespace) -> int:
                 actor="system",
                 detail={"generation": token.generation},
             )
-            url = devices.provisioning_url(environment.base_url, token.text)
+            url = devices.provisioning_url(environment.phones_url, token.text)
             return {"account_id": account, "generation": token.generation, "provisioning_url": url}
 
     print(json.dumps(asyncio.run(run()), indent=2))
@@ -322,7 +343,13 @@ def _boot(environment: Config, options: argparse.Namespace) -> int:
     if model is None:
         raise invalid("--model", f"must be one of {', '.join(vendor.models)}")
     phone = virtual_phone(vendor, model, mac)
-    boot = asyncio.run(phone.boot(options.url, staged_url=options.next_url))
+    certificate = _certificate(options.cert, options.key)
+
+    async def run() -> Boot:
+        connector = aiohttp.TCPConnector(ssl=certificate, force_close=True)
+        return await phone.boot(options.url, staged_url=options.next_url, connector=connector)
+
+    boot = asyncio.run(run())
     for exchange in boot.exchanges:
         size = exchange.bytes_sent if exchange.method in {"PUT", "POST"} else exchange.bytes_received
         print(f"{exchange.method:4} {exchange.status} {size:>7} bytes  {exchange.file}")
@@ -334,6 +361,18 @@ def _boot(environment: Config, options: argparse.Namespace) -> int:
         print(f"problem: {problem}")
     print("The phone came up." if boot.came_up else "The phone did NOT come up.")
     return 0 if boot.came_up else 1
+
+
+def _certificate(cert: Path | None, key: Path | None) -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    if key is not None and cert is None:
+        raise invalid("--key", "goes with --cert")
+    if cert is not None:
+        try:
+            context.load_cert_chain(cert, key, password="")  # and nobody is asked for one
+        except ssl.SSLError:
+            raise invalid("--cert", "holds no certificate, or there is no key that fits it") from None
+    return context
 
 
 def _verify_activity(environment: Config, options: argparse.Namespace) -> int:
@@ -376,7 +415,7 @@ def _rendering(environment: Config) -> Rendering:
     return Rendering(
         load_vendors(environment.templates),
         platform(environment.platform_options),
-        environment.base_url,
+        environment.phones_url,
         datetime.now(UTC).date(),
     )
 

@@ -22,6 +22,10 @@ class Config:
     key_file: Path = Path("var/keys.json")
     tls_cert: Path | None = None
     tls_key: Path | None = None
+    phone_port: int | None = None
+    phone_cas: Path | None = None
+    phone_cert_header: str = ""
+    phone_url: str = ""
     templates: Path | None = None
     relays: tuple[Relay, ...] = ()
     mail_from: str = ""
@@ -29,6 +33,14 @@ class Config:
     reach: Reach = field(default_factory=Reach)
     log_level: str = "INFO"
     platform_options: Mapping[str, object] = field(default_factory=dict)
+
+    @property
+    def phones_url(self) -> str:
+        """What phones are told: `base_url`, unless their certificates are asked for, at a port of its own."""
+        if self.phone_port is None:
+            return self.base_url
+        host = urlsplit(self.base_url).hostname or ""
+        return self.phone_url or f"https://{f'[{host}]' if ':' in host else host}:{self.phone_port}"
 
     @property
     def mail_sender(self) -> str:
@@ -57,16 +69,34 @@ def from_environment(environ: Mapping[str, str]) -> Config:
     cert, key = path("TLS_CERT"), path("TLS_KEY")
     if (cert is None) != (key is None):
         raise invalid("PROVISIONING_TLS_CERT", "goes with PROVISIONING_TLS_KEY: set both or neither")
+    cas = _there("PROVISIONING_PHONE_CAS", path("PHONE_CAS"))
+    header, proxies = value("PHONE_CERT_HEADER", ""), _networks(value("TRUSTED_PROXIES", ""))
+    phone_url = value("PHONE_URL", "")
+    port = _phone_port(value("PHONE_PORT", ""), cas)
+    if (header or phone_url) and port is None:
+        raise invalid("PROVISIONING_PHONE_PORT", "goes with PROVISIONING_PHONE_CERT_HEADER and …_PHONE_URL")
+    if not re.fullmatch(r"[A-Za-z0-9-]*", header):
+        raise invalid("PROVISIONING_PHONE_CERT_HEADER", "must be the name of a header, such as Client-Cert")
+    if header and not proxies:
+        raise invalid("PROVISIONING_PHONE_CERT_HEADER", "needs PROVISIONING_TRUSTED_PROXIES: who may send it")
+    if port and not header and cert is None:
+        raise invalid(
+            "PROVISIONING_PHONE_PORT", "needs PROVISIONING_TLS_CERT, or PROVISIONING_PHONE_CERT_HEADER"
+        )
     return Config(
         database_url=value("DATABASE_URL", default.database_url),
         base_url=_base_url(value("BASE_URL", default.base_url)),
         key_file=path("KEY_FILE") or default.key_file,
         tls_cert=cert,
         tls_key=key,
+        phone_port=port,
+        phone_cas=cas,
+        phone_cert_header=header,
+        phone_url=_base_url(phone_url, "PHONE_URL") if phone_url else "",
         templates=_there("PROVISIONING_TEMPLATES", path("TEMPLATES")),
         relays=relays(value("SMTP_URL", "")),
         mail_from=_mail_from(value("MAIL_FROM", "")),
-        trusted_proxies=_networks(value("TRUSTED_PROXIES", "")),
+        trusted_proxies=proxies,
         reach=_reach(value("RESYNC", Reach().mode), value("RESYNC_NETWORKS", "")),
         log_level=level,
         platform_options=_platform(
@@ -75,7 +105,15 @@ def from_environment(environ: Mapping[str, str]) -> Config:
     )
 
 
-def _base_url(url: str) -> str:
+def _phone_port(text: str, cas: Path | None) -> int | None:
+    if bool(text) != bool(cas):
+        raise invalid("PROVISIONING_PHONE_PORT", "goes with PROVISIONING_PHONE_CAS: set both or neither")
+    if text and not (re.fullmatch(r"[0-9]{1,5}", text) and 0 < int(text) < 65536):
+        raise invalid("PROVISIONING_PHONE_PORT", "must be a port, such as 8443")
+    return int(text) if text else None
+
+
+def _base_url(url: str, name: str = "BASE_URL") -> str:
     url = url.rstrip("/")
     # Polycom phones know no escapes in URLs and both vendors take the address as it stands.
     try:
@@ -84,7 +122,7 @@ def _base_url(url: str) -> str:
     except ValueError:
         good = False
     if not good or not re.fullmatch(r"[!-~]+", url) or re.search(r"[%?#\"'<>]", url):
-        raise invalid("PROVISIONING_BASE_URL", "must be http://… or https://… without query or escapes")
+        raise invalid(f"PROVISIONING_{name}", "must be http://… or https://… without query or escapes")
     return url
 
 

@@ -25,6 +25,8 @@ class Outcome(StrEnum):
     OVER_HTTP = "over_http"
     OLD_URL = "old_url"
     NEXT_URL = "next_url"
+    NO_CERTIFICATE = "no_certificate"
+    CERTIFICATE_REFUSED = "certificate_refused"
     NOT_ON_ACCOUNT = "not_on_account"
     UNAVAILABLE = "unavailable"
     RENDER_ERROR = "render_error"
@@ -61,6 +63,8 @@ def failure(requests: Sequence[Row], last: Mapping[str, Row], vendor: Vendor | N
             "it asked with the next provisioning URL, which was not in force yet",
             "It keeps its configuration, and comes back by itself once the rotation is committed.",
         )
+    if finding := _certificate(verdicts):
+        return finding
     if Verdict.MAC_UNKNOWN in verdicts:
         return Finding(
             Outcome.NOT_ON_ACCOUNT,
@@ -77,6 +81,25 @@ def failure(requests: Sequence[Row], last: Mapping[str, Row], vendor: Vendor | N
     if row := failed.get(Verdict.RENDER_ERROR):
         return _render_error(row)
     return _unfinished(requests, last, vendor)
+
+
+def _certificate(verdicts: Mapping[str, Row]) -> Finding | None:
+    if row := verdicts.get(Verdict.CERTIFICATE_REFUSED):
+        return Finding(
+            Outcome.CERTIFICATE_REFUSED,
+            f"it was refused for its certificate: {row.reason}",
+            "See that the device here has the MAC address of the phone's label, and that the phone uses the"
+            " certificate that it was made with. If its vendor has a newer CA, the server needs that"
+            " (PROVISIONING_PHONE_CAS).",
+        )
+    if row := verdicts.get(Verdict.NO_CERTIFICATE):
+        return Finding(
+            Outcome.NO_CERTIFICATE,
+            f"it was refused because it proved nothing: {row.reason}",
+            "Give it the present URL (Settings, Devices), which leads to the port that asks for certificates."
+            " A phone that has no certificate of its own cannot be served while the server asks for one.",
+        )
+    return None
 
 
 def _unfinished(requests: Sequence[Row], last: Mapping[str, Row], vendor: Vendor | None) -> Finding:

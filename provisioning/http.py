@@ -16,7 +16,7 @@ def client_address(request: web.Request, trusted: Sequence[Network]) -> str:
     hops = [
         hop.strip() for header in request.headers.getall("X-Forwarded-For", []) for hop in header.split(",")
     ]
-    while hops and _is_trusted(address, trusted):
+    while hops and is_trusted(address, trusted):
         nearer = hops.pop()
         try:
             address = str(ipaddress.ip_address(nearer))
@@ -30,7 +30,7 @@ def client_scheme(request: web.Request, trusted: Sequence[Network]) -> str:
     several values the last, which is that proxy's own."""
     if trusted and (said := request.headers.getall("X-Forwarded-Proto", [])):
         scheme = said[-1].rpartition(",")[2].strip().lower()
-        if scheme in {"http", "https"} and _is_trusted(request.remote or "", trusted):
+        if scheme in {"http", "https"} and is_trusted(request.remote or "", trusted):
             return scheme
     return request.scheme
 
@@ -47,7 +47,7 @@ def own_origin(request: web.Request) -> str | None:
     return f"{request.scheme}://{host}:{address[1]}"
 
 
-def _is_trusted(address: str, trusted: Sequence[Network]) -> bool:
+def is_trusted(address: str, trusted: Sequence[Network]) -> bool:
     try:
         ip = ipaddress.ip_address(address)
     except ValueError:

@@ -14,6 +14,7 @@ from provisioning.dossiers import Dossiers
 from provisioning.holdings import Holdings
 from provisioning.kept_files import KeptFiles
 from provisioning.patience import Patience
+from provisioning.phone_certificates import PhoneCertificates
 from provisioning.phones.options import Options
 from provisioning.pruning import Pruner
 from provisioning.resync_sender import ResyncSender
@@ -34,10 +35,12 @@ PRUNER: Final = web.AppKey("pruner", Pruner)
 HOLDINGS: Final = web.AppKey("holdings", Holdings)
 SENDER: Final = web.AppKey("sender", Sender)
 RESYNC_SENDER: Final = web.AppKey("resync_sender", ResyncSender)
+PHONE_CERTIFICATES: Final = web.AppKey[PhoneCertificates | None]("phone_certificates")
+IS_PHONES: Final = web.AppKey("is_phones", bool)  # at whose listener phones show certificates
 VENDORS: Final = web.AppKey[Vendors]("vendors")
 PLATFORM: Final = web.AppKey("platform", Options)
 
 
 def rendering(app: web.Application, today: date | None = None) -> Rendering:
     today = today or now().date()
-    return Rendering(app[VENDORS], app[PLATFORM], app[CONFIG].base_url, today)
+    return Rendering(app[VENDORS], app[PLATFORM], app[CONFIG].phones_url, today)

