@@ -9,6 +9,7 @@ from typing import Final
 
 from provisioning.board import Board, Phone, Place
 from provisioning.fields import colons
+from provisioning.spreadsheet import guarded
 
 COLUMNS: Final = (
     "location",
@@ -35,7 +36,7 @@ async def export(board: Board) -> str:
     writer = csv.writer(text, lineterminator="\r\n")
     writer.writerow(COLUMNS)
     for place in board.locations:
-        writer.writerows([_safe(value) for value in _values(place, phone)] for phone in place.devices)
+        writer.writerows([_cell(value) for value in _values(place, phone)] for phone in place.devices)
         await asyncio.sleep(0)  # thousands at once would hold up all else
     return text.getvalue()
 
@@ -48,9 +49,7 @@ def _values(place: Place, phone: Phone) -> Iterator[object]:
     yield from (phone.note, phone.ticked_at, phone.ticked_by)
 
 
-def _safe(value: object) -> str:
-    """A spreadsheet takes text that begins like this for a formula, and would run what a stranger wrote."""
+def _cell(value: object) -> str:
     if isinstance(value, datetime):
         return value.isoformat(timespec="seconds").replace("+00:00", "Z")
-    text = "" if value is None else str(value)
-    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
+    return "" if value is None else guarded(str(value))

@@ -17,6 +17,7 @@ from provisioning.devices import DeviceForm, LineRow, Rendering, Row
 from provisioning.errors import FieldError, Invalid, invalid
 from provisioning.fields import Input, Mac, check
 from provisioning.phones.options import Options
+from provisioning.spreadsheet import guarded, unguarded
 
 COLUMNS: Final = (
     "mac",
@@ -57,10 +58,10 @@ async def export(session: AsyncSession, account_id: str) -> str:
                 "vendor": device.vendor,
                 "model": device.model,
                 "expansion": device.expansion,
-                "name": device.name,
-                "location": places.get(device.location_id, ""),
+                "name": guarded(device.name),
+                "location": guarded(places.get(device.location_id, "")),
                 "lines": " ".join(lines[extension] for extension in device.lines),
-                "button_template": templates.get(device.button_template_id, ""),
+                "button_template": guarded(templates.get(device.button_template_id, "")),
                 "outbound_number": outbound.get(device.outbound_number_id, ""),
             }
         )
@@ -175,7 +176,7 @@ def _rows(text: str) -> Iterator[_Line]:
                 raise invalid(f"line {reader.line_num}", f"one file holds {MOST} devices at most")
             if None in row or None in row.values():
                 raise invalid(f"line {reader.line_num}", "has another number of columns than line 1")
-            yield reader.line_num, row
+            yield reader.line_num, {name: unguarded(cell) for name, cell in row.items()}
     except csv.Error as error:
         raise invalid(f"line {reader.line_num}", f"is no CSV: {error}") from None
 

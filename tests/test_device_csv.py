@@ -1,9 +1,12 @@
 """Devices as a CSV file, where there are more of them than are read or written at once."""
 
 import asyncio
+import csv
+import io
 import itertools
 
 import pytest
+import sqlalchemy as sa
 
 from provisioning import device_csv, devices
 from provisioning.db import Database
@@ -13,6 +16,7 @@ from provisioning.phones.options import Options
 from provisioning.phones.vendor import Vendor
 from tests.conftest import Stock, Today
 
+MAC = "805ec0102001"
 HEAD = "mac,vendor,model,expansion,name,location,lines,button_template,outbound_number\r\n"
 ROWS = [f"249ad8{number:06x},yealink,T46S,,Desk {number},,4205 4206,,\r\n" for number in range(230)]
 
@@ -103,3 +107,22 @@ async def test_an_option_that_a_phone_far_down_the_list_needs_is_not_taken_away(
             await devices.update(session, rendering.vendors, stock.account_id, device.id, form)
         with pytest.raises(Invalid, match=f"device {found[-1].mac}"):
             await devices.check_account_options(session, rendering, stock.account_id, Options())
+
+
+@pytest.mark.parametrize(
+    "name", ["=cmd|' /C calc'!A0", "+1+1", "-2+3", "@SUM(1)", "'=1+1", "''@x", "'quoted'", "-5"]
+)
+async def test_no_name_is_a_formula_in_a_spreadsheet_and_each_comes_back_as_it_was(
+    database: Database, stock: Stock, rendering: Rendering, name: str
+) -> None:
+    async with database.write() as session:
+        row = f'{MAC},T54W,"{name}"\n'
+        await device_csv.import_(session, rendering, stock.account_id, "mac,model,name\n" + row)
+        await session.execute(sa.update(devices.Row).where(devices.Row.mac == MAC).values(name=name))
+        text = await device_csv.export(session, stock.account_id)
+        (cell,) = [row["name"] for row in csv.DictReader(io.StringIO(text)) if row["mac"] == MAC]
+        assert cell[0] not in "=+-@\t\r"
+        await device_csv.import_(session, rendering, stock.account_id, text)
+        assert await device_csv.export(session, stock.account_id) == text
+        found = await session.scalar(sa.select(devices.Row.name).where(devices.Row.mac == MAC))
+    assert found == name
