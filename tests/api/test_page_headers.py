@@ -35,7 +35,7 @@ async def test_no_answer_tells_what_the_server_is_made_of(account: Account) -> N
         for method in ("GET", "HEAD", "POST", "OPTIONS", "TRACE", "BREW"):
             url, plain = account.house.url + path, {"Accept-Encoding": "identity"}
             async with account.house.http.request(method, url, headers=plain) as answer:
-                told = {name.lower() for name in answer.headers} & {"server", "x-powered-by", "via"}
+                told = [name for name in ("Server", "X-Powered-By", "Via") if answer.headers.get(name)]
                 if told or "aiohttp" in str(answer.headers).lower() + (await answer.text()).lower():
                     wrong.append((method, path, answer.status, await answer.text()))
     assert wrong == []
