@@ -8,6 +8,7 @@ import sqlalchemy as sa
 from aiohttp import web, web_protocol
 
 from provisioning import boot, metrics, tls
+from provisioning.anonymous import Anonymous
 from provisioning.api import routes
 from provisioning.boot_log import BootLog
 from provisioning.config import Config
@@ -19,6 +20,7 @@ from provisioning.kept_files import KeptFiles
 from provisioning.letter import Letters
 from provisioning.opened import ensure_fits
 from provisioning.parts import (
+    ANONYMOUS,
     BOOT_LOG,
     CONFIG,
     DATABASE,
@@ -76,6 +78,7 @@ def make_app(
     app[VAULT] = open_vault(config.key_file)
     app[DATABASE] = Database(config.database_url)
     app[DIRECT] = direct(config.database_url)
+    app[ANONYMOUS] = Anonymous()
     app[BOOT_LOG] = BootLog(app[DATABASE], app[DIRECT])
     app[PRUNER] = Pruner(app[DATABASE], rounds or Rounds())
     app[STANDINGS] = Standings(app[DIRECT], app[VAULT])

@@ -45,6 +45,10 @@ _UPLOAD_SECONDS: Final = 30
 _REMEMBERED: Final = 4096  # texts that strangers sent, each of 8 KB at most
 Found = TypeVar("Found", Standing, Resolved)
 _TEXT: Final = "text/plain; charset=utf-8"
+_NO_DEVICE: Final = "no device of this account has this MAC address"
+_ALARM: Final = (
+    "so many such asked that the URL may have leaked: of each one request a minute is here, at most"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +137,7 @@ async def _fetch(app: web.Application, asked: Asked, entry: Entry) -> KeptFile:
     standing = _current(await app[STANDINGS].of(asked.token), entry)
     kept = app[KEPT_FILES].get(_key(entry, standing.revision, asked.file))
     if kept is None:
+        await _refuse_strangers(app, standing, entry)
         kept = await _make(app, asked, entry)
     elif kept.device:
         _note_device(app[VENDORS], kept.device, entry)
@@ -244,7 +249,7 @@ async def _store(request: web.Request, asked: Asked, entry: Entry) -> None:
     """Keeps what the phone uploads. The token is looked at again in the transaction that writes, so that
     an upload which a rotation overtakes is refused."""
     app = request.app
-    _current(await app[STANDINGS].of(asked.token), entry)
+    await _refuse_strangers(app, _current(await app[STANDINGS].of(asked.token), entry), entry)
     device = _device(app, await _dossier(app, asked, entry), entry)
     file = _file(app[VENDORS], device, asked.suffix)
     if file.upload is None:
@@ -288,11 +293,19 @@ def _current(found: Found | None, entry: Entry) -> Found:
     return found
 
 
+async def _refuse_strangers(app: web.Application, standing: Standing, entry: Entry) -> None:
+    """While a leak alarm is on, who is no device of the account costs no look of its own."""
+    if entry.mac and not await app[BOOT_LOG].strangers.may_be_known(
+        standing.account_id, standing.generation, standing.revision, entry.mac
+    ):
+        raise Refused(Verdict.MAC_UNKNOWN, f"{_NO_DEVICE}; {_ALARM}")
+
+
 def _device(app: web.Application, dossier: Dossier, entry: Entry) -> Device:
     if entry.mac is None:
         raise Refused(Verdict.FILE_UNKNOWN, "the file belongs to no phone")
     if dossier.device is None:
-        raise Refused(Verdict.MAC_UNKNOWN, "no device of this account has this MAC address")
+        raise Refused(Verdict.MAC_UNKNOWN, _NO_DEVICE)
     _note_device(app[VENDORS], dossier.device, entry)
     return dossier.device
 

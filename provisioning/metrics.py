@@ -9,10 +9,19 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.registry import Collector
 
-from provisioning import deliveries
+from provisioning import deliveries, leak_alarms
 from provisioning.db import now
 from provisioning.deliveries import Counts
 from provisioning.parts import DATABASE
+
+
+class _Alarms(Collector):
+    def __init__(self, accounts: int) -> None:
+        self._accounts = accounts
+
+    def collect(self) -> Iterable[Metric]:
+        text = "Accounts whose provisioning URL may have leaked: many unknown phones ask with it"
+        yield GaugeMetricFamily("provisioning_leak_alarms", text, value=self._accounts)
 
 
 class _Mails(Collector):
@@ -40,8 +49,10 @@ async def answer(request: web.Request) -> web.Response:
     try:
         async with request.app[DATABASE].read() as session:
             counts = await deliveries.counts(session, now())
+            alarms = await leak_alarms.count(session)
     except (sa.exc.SQLAlchemyError, OSError, TimeoutError):
         return web.Response(status=503)
     registry = CollectorRegistry()
     registry.register(_Mails(counts))
+    registry.register(_Alarms(alarms))
     return web.Response(body=generate_latest(registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
