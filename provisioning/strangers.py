@@ -89,6 +89,8 @@ class Strangers:
                 _log.error("unknown phones cannot be counted: %s", type(error).__name__)
                 continue
             if until is not None:
+                if account_id not in self._on:
+                    self._rows.clear()  # so that the log shows what was refused in the alarm, too
                 self._on[account_id] = one.generation, until
 
     async def may_be_known(self, account_id: str, generation: int, revision: int, mac: str) -> bool:
