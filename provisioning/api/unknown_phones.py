@@ -20,8 +20,8 @@ class UnknownPhoneAnswer(Answer):
 
 class LeakAlarmAnswer(Answer):
     """More than 20 MAC addresses of no device asked within 10 minutes, since `raised_at`, and last so at
-    `last_at`. Of the `requests` of unknown phones since then only some are in the boot log. It ends 10 minutes
-    after `last_at`, or with a rotation."""
+    `last_at`. Of the `requests` of unknown phones since then only some are in the boot log. It ends
+    10 minutes after `last_at`, or with a rotation."""
 
     raised_at: datetime
     last_at: datetime
