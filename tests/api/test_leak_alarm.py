@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from provisioning import activity, boot_log, leak_alarms
+from provisioning import activity, boot_log, leak_alarms, sessions, users
 from provisioning.boot_log import Entry, Verdict
 from provisioning.db import now
 from provisioning.leak_alarms import Asked
@@ -126,6 +126,23 @@ async def test_who_spreads_over_servers_gets_no_more_and_a_restart_changes_nothi
     await ask(restarted, *strangers(100, 140))
     assert (await alarm(one))["raised_at"] == told["raised_at"]
     assert len(await alarms_entered(one)) == 1
+
+
+@SQLITE
+async def test_three_pages_say_so_and_what_to_do(account: Account) -> None:
+    await ask(account, *strangers(0, 40))
+    email = "office@harbourlane.example"
+    async with account.house.database.write() as session:
+        user = (await users.credentials(session, email)).user
+        assert user
+        cookie = await sessions.start(session, account.house.vault, user)
+    for page in ("settings?tab=devices", "devices", "rotation"):
+        headers = {"Cookie": f"session={cookie}"}
+        async with account.house.http.get(f"{account.house.url}/{page}", headers=headers) as answer:
+            text = await answer.text()
+        assert "The provisioning URL may have leaked." in text
+        assert '<a href="/settings?tab=devices#rotate-open">rotate the URL</a>' in text
+        assert '<a href="/rotation#unknown-title">add them</a>' in text
 
 
 async def test_a_rotation_ends_the_alarm(account: Account) -> None:
