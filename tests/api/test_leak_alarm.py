@@ -137,7 +137,7 @@ async def test_three_pages_say_so_and_what_to_do(account: Account) -> None:
         assert user
         cookie = await sessions.start(session, account.house.vault, user)
     for page in ("settings?tab=devices", "devices", "rotation"):
-        headers = {"Cookie": f"session={cookie}"}
+        headers = {"Cookie": f"session={cookie}", "Accept-Encoding": "identity"}
         async with account.house.http.get(f"{account.house.url}/{page}", headers=headers) as answer:
             text = await answer.text()
         assert "The provisioning URL may have leaked." in text
