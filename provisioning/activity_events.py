@@ -32,7 +32,7 @@ _WRITES: Final = """
     account.create account.load account.update
     telephony.update device_options.update emergency_recipients.update
     token.generate token.rotate token.stage token.commit token.cancel admin_password.update
-    provisioning.tick provisioning.untick
+    provisioning.tick provisioning.untick provisioning.alarm
     device.import device.set_options device.test_boot device.resync device.resync_many resync.stop
     button_template.move
     fax.admit emergency_call.report

@@ -8,6 +8,7 @@ from typing import Final
 from aiohttp import web, web_protocol
 
 from provisioning import boot, metrics, tls
+from provisioning.anonymous import Anonymous
 from provisioning.api import routes
 from provisioning.boot_log import BootLog
 from provisioning.config import Config
@@ -19,6 +20,7 @@ from provisioning.kept_files import KeptFiles
 from provisioning.letter import Letters
 from provisioning.opened import ensure_fits
 from provisioning.parts import (
+    ANONYMOUS,
     BOOT_LOG,
     CONFIG,
     DATABASE,
@@ -87,6 +89,7 @@ def make_app(
     app[PATIENCE] = patience = patience or Patience()
     app[DATABASE] = Database(config.database_url, patience)
     app[DIRECT] = direct(config.database_url, patience)
+    app[ANONYMOUS] = Anonymous()
     app[BOOT_LOG] = BootLog(app[DATABASE], app[DIRECT])
     app[PRUNER] = Pruner(app[DATABASE], rounds or Rounds())
     app[STANDINGS] = Standings(app[DIRECT], app[VAULT])

@@ -48,6 +48,10 @@ _UPLOAD_SECONDS: Final = 30
 _REMEMBERED: Final = 4096  # texts that strangers sent, each of 8 KB at most
 Found = TypeVar("Found", Standing, Resolved)
 TEXT: Final = "text/plain; charset=utf-8"
+_NO_DEVICE: Final = "no device of this account has this MAC address"
+_ALARM: Final = (
+    "so many such asked that the URL may have leaked: of each one request a minute is here, at most"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +143,7 @@ async def _fetch(request: web.Request, asked: Asked, entry: Entry) -> KeptFile:
     _ensure_certificate(request, asked, entry)
     kept = app[KEPT_FILES].get(_key(entry, standing.revision, asked.file))
     if kept is None:
+        await _refuse_strangers(app, standing, entry)
         kept = await _make(app, asked, entry)
     elif kept.device:
         _note_device(app[VENDORS], kept.device, entry)
@@ -251,8 +256,9 @@ async def _store(request: web.Request, asked: Asked, entry: Entry) -> None:
     an upload which a rotation overtakes is refused."""
     app = request.app
     async with asyncio.timeout(app[PATIENCE].phone):
-        _current(await app[STANDINGS].of(asked.token), entry)
+        standing = _current(await app[STANDINGS].of(asked.token), entry)
         _ensure_certificate(request, asked, entry)
+        await _refuse_strangers(app, standing, entry)
         device = _device(app, await _dossier(app, asked, entry), entry)
     file = _file(app[VENDORS], device, asked.suffix)
     if file.upload is None:
@@ -313,11 +319,19 @@ def _current(found: Found | None, entry: Entry) -> Found:
     return found
 
 
+async def _refuse_strangers(app: web.Application, standing: Standing, entry: Entry) -> None:
+    """While a leak alarm is on, who is no device of the account costs no look of its own."""
+    if entry.mac and not await app[BOOT_LOG].strangers.may_be_known(
+        standing.account_id, standing.generation, standing.revision, entry.mac
+    ):
+        raise Refused(Verdict.MAC_UNKNOWN, f"{_NO_DEVICE}; {_ALARM}")
+
+
 def _device(app: web.Application, dossier: Dossier, entry: Entry) -> Device:
     if entry.mac is None:
         raise Refused(Verdict.FILE_UNKNOWN, "the file belongs to no phone")
     if dossier.device is None:
-        raise Refused(Verdict.MAC_UNKNOWN, "no device of this account has this MAC address")
+        raise Refused(Verdict.MAC_UNKNOWN, _NO_DEVICE)
     _note_device(app[VENDORS], dossier.device, entry)
     return dossier.device
 

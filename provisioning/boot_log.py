@@ -19,6 +19,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 from provisioning import activity, sightings
 from provisioning.db import Base, Database, now
 from provisioning.direct import Busy, Direct
+from provisioning.strangers import Strangers
 
 _log = logging.getLogger(__name__)
 _DELAY = 0.5  # seconds in which rows gather before they are written together
@@ -27,7 +28,7 @@ _PATIENCE = 10  # seconds, with another writer that is in the way
 _AT_ONCE = 200  # rows
 KEPT: Final = timedelta(days=90)  # afterwards an entry is pruned
 _AHEAD = timedelta(minutes=5)  # by which no clock of a fleet is ahead, unless it was set back since
-_STRANGERS = 60  # rows a minute of tokens that nobody has ever had, which belong to no account
+_NOBODYS = 60  # rows a minute of tokens that nobody has ever had, which belong to no account
 _MOST = 50_000  # rows that wait while the database does not answer; beyond it the oldest are dropped
 
 
@@ -154,14 +155,13 @@ class BootLog:
         self.failed = self.dropped = 0
         self._wake = asyncio.Event()
         self._writing = asyncio.Lock()
-        self._strangers = _Minute()
+        self._nobodys = _Minute()
+        self.strangers = Strangers(database)
 
     def add(self, entry: Entry) -> None:
-        is_strangers = entry.account_id is None and entry.verdict is Verdict.TOKEN_UNKNOWN
-        if is_strangers and self._strangers.count(entry.time) > _STRANGERS:
-            return
-        self._waiting.append(entry)
-        self._drop()
+        if self._is_to_be_written(entry):
+            self._waiting.append(entry)
+            self._drop()
         self._wake.set()
 
     @property
@@ -173,6 +173,15 @@ class BootLog:
         if (over := len(self._waiting) - _MOST) > 0:
             del self._waiting[:over]
             self.dropped += over
+
+    def _is_to_be_written(self, entry: Entry) -> bool:
+        """Of what strangers can ask without end, so much as to see what it is."""
+        if entry.account_id is None:
+            is_nobodys = entry.verdict is Verdict.TOKEN_UNKNOWN
+            return not is_nobodys or self._nobodys.count(entry.time) <= _NOBODYS
+        if entry.verdict is Verdict.MAC_UNKNOWN and entry.mac and entry.generation:
+            return self.strangers.count(entry.account_id, entry.generation, entry.mac, entry.time, entry.ip)
+        return True
 
     async def flush(self) -> None:
         """Writes what waits; on failure it goes on waiting. Afterwards all that was added before is there."""
@@ -190,6 +199,7 @@ class BootLog:
                     raise
                 await asyncio.sleep(0)
             await self._record_stale_fetches(entries)
+            await self.strangers.write()
 
     async def _write(self, entries: Sequence[Entry]) -> None:
         """`entries` are in the order of their phones. The notes of what was seen may be written twice."""

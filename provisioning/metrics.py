@@ -13,10 +13,19 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.registry import Collector
 
-from provisioning import deliveries
+from provisioning import deliveries, leak_alarms
 from provisioning.db import now
 from provisioning.deliveries import Counts
 from provisioning.parts import BOOT_LOG, DATABASE, DIRECT, PATIENCE
+
+
+class _Alarms(Collector):
+    def __init__(self, accounts: int) -> None:
+        self._accounts = accounts
+
+    def collect(self) -> Iterable[Metric]:
+        text = "Accounts whose provisioning URL may have leaked: many unknown phones ask with it"
+        yield GaugeMetricFamily("provisioning_leak_alarms", text, value=self._accounts)
 
 
 class _Mails(Collector):
@@ -97,6 +106,7 @@ async def answer(request: web.Request) -> web.Response:
     try:
         async with asyncio.timeout(app[PATIENCE].health), app[DATABASE].read() as session:
             registry.register(_Mails(await deliveries.counts(session, now())))
+            registry.register(_Alarms(await leak_alarms.count(session)))
         registry.register(_Up(True))
     except _FAILURES:
         registry.register(_Up(False))

@@ -5,6 +5,7 @@ from typing import Final
 
 from aiohttp import web
 
+from provisioning.anonymous import Anonymous
 from provisioning.boot_log import BootLog
 from provisioning.config import Config
 from provisioning.db import Database, now
@@ -26,6 +27,7 @@ CONFIG: Final = web.AppKey("config", Config)
 DATABASE: Final = web.AppKey("database", Database)
 PATIENCE: Final = web.AppKey("patience", Patience)
 VAULT: Final = web.AppKey("vault", Vault)
+ANONYMOUS: Final = web.AppKey("anonymous", Anonymous)
 BOOT_LOG: Final = web.AppKey("boot_log", BootLog)
 DIRECT: Final = web.AppKey[Direct]("direct")
 STANDINGS: Final = web.AppKey("standings", Standings)

@@ -1,5 +1,7 @@
 """Unknown phones: they asked with the account's token, and no device has their MAC address."""
 
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -15,6 +17,7 @@ from provisioning.phones.vendor import Claim, claimed
 
 WINDOW: Final = timedelta(days=30)
 MOST: Final = 200  # phones
+_OF_AN_ADDRESS: Final = 50  # phones
 _NEWEST: Final = 10_000  # requests, of which they are told
 
 
@@ -33,7 +36,8 @@ class UnknownPhone:
 
 
 async def recent(session: AsyncSession, vendors: Vendors, account_id: str) -> list[UnknownPhone]:
-    """Who asked in the last 30 days, the last to ask first."""
+    """Who asked in the last 30 days, the last to ask first. Of one network address there are no more than 50
+    while others have fewer: who tries all MAC addresses does not crowd out the phones on a desk."""
     row = boot_log.Row
     is_device = sa.exists().where(devices.Row.account_id == account_id, devices.Row.mac == row.mac)
     query = (
@@ -47,9 +51,21 @@ async def recent(session: AsyncSession, vendors: Vendors, account_id: str) -> li
     for asked in await session.execute(query):
         requests.setdefault(asked.mac, []).append(asked)
     return [
-        _phone(vendors, mac, [asked.user_agent for asked in of_one], of_one[0].time, of_one[0].ip)
-        for mac, of_one in list(requests.items())[:MOST]
+        _phone(vendors, mac, [asked.user_agent for asked in requests[mac]], last.time, last.ip)
+        for mac, last in _fairly({mac: asked[0] for mac, asked in requests.items()})
     ]
+
+
+def _fairly(last: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    """So many as are told, of those in the order of their last requests."""
+    seen: Counter[str] = Counter()
+    first: list[tuple[str, Any]] = []
+    later: list[tuple[str, Any]] = []
+    for item in last.items():
+        seen[item[1].ip] += 1
+        (first if seen[item[1].ip] <= _OF_AN_ADDRESS else later).append(item)
+    told = [*first, *later][:MOST]
+    return sorted(told, key=lambda item: item[1].time, reverse=True)
 
 
 def _phone(vendors: Vendors, mac: str, said: list[str], at: datetime, ip: str) -> UnknownPhone:

@@ -25,5 +25,6 @@ async def test_every_number_is_there_before_anything_has_happened(house: House) 
         'provisioning_emergency_mail_attempts_total{outcome="failed"} 0.0',
         'provisioning_emergency_mail_attempts_total{outcome="unclear"} 0.0',
         'provisioning_emergency_mail_attempts_total{outcome="unfinished"} 0.0',
+        "provisioning_leak_alarms 0.0",
         "provisioning_database_up 1.0",
     ]

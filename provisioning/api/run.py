@@ -18,9 +18,10 @@ from provisioning.api.problem import Refused
 from provisioning.api.reading import read_form, read_json, read_query, read_text
 from provisioning.api.stream import Streamed
 from provisioning.callers import Caller
+from provisioning.db import now
 from provisioning.errors import NotFound, ProvisioningError, invalid
 from provisioning.http import client_address, own_origin, session_value
-from provisioning.parts import CONFIG, DATABASE, HOLDINGS, RESYNC_SENDER, SENDER, VAULT, rendering
+from provisioning.parts import ANONYMOUS, CONFIG, DATABASE, HOLDINGS, RESYNC_SENDER, SENDER, VAULT, rendering
 
 _log = logging.getLogger(__name__)
 _running: set[asyncio.Task[web.Response]] = set()
@@ -243,8 +244,15 @@ def _has(request: web.Request, etag: str) -> bool:
 
 
 async def _failed(run: _Run, response: web.Response) -> web.Response:
-    """Enters the failure in a transaction of its own; without the entry there is no other answer than 503."""
-    caller = run.caller
+    """Enters the failure in a transaction of its own; without the entry there is no other answer than 503.
+    Of who is nobody known, some are."""
+    caller, detail = run.caller, {"status": response.status}
+    if caller is None:
+        left_out = run.request.app[ANONYMOUS].take(run.event, run.ip, now())
+        if left_out is None:
+            return response
+        if left_out:
+            detail["not_entered_before"] = left_out
     try:
         async with run.request.app[DATABASE].write() as session:
             await activity.record(
@@ -255,7 +263,7 @@ async def _failed(run: _Run, response: web.Response) -> web.Response:
                 actor=caller.actor if caller else "anonymous",
                 ip=run.ip,
                 outcome="denied" if response.status in {401, 403, 429} else "failure",
-                detail={"status": response.status},
+                detail=detail,
             )
     except problem.UNAVAILABLE as error:
         return response if response.status == 503 else problem.unavailable(error)

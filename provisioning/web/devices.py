@@ -6,7 +6,7 @@ from urllib.parse import urlencode
 from aiohttp import web
 
 import tokens
-from provisioning import device_search, extensions
+from provisioning import device_search, extensions, leak_alarms
 from provisioning.api import button_templates, devices, locations, models
 from provisioning.api.devices import DevicesQuery
 from provisioning.api.extensions import list_ as list_extensions
@@ -36,6 +36,7 @@ async def show(request: web.Request, caller: Caller) -> web.Response:
     suggested = await read(request, caller, list_extensions, query=Paging(limit=200))
     async with request.app[DATABASE].read() as session:
         generation = await tokens.generation(session, caller.account_id)
+        alarm = await leak_alarms.of(session, caller.account_id)
         total = await device_search.count(session, caller.account_id, query.filters(), generation)
         lines = await extensions.of(session, caller.account_id, [e for row in found.data for e in row.lines])
     return await render(
@@ -44,6 +45,7 @@ async def show(request: web.Request, caller: Caller) -> web.Response:
         "devices.html",
         title="Devices",
         phones=found.data,
+        alarm=alarm,
         total=total,
         lines=lines,
         given={name: given.get(name, "") for name in _FILTERS},

@@ -27,6 +27,7 @@ async def show(request: web.Request, caller: Caller) -> web.Response:
     """The whole page, or to a script that asks for it the part that changes as phones come back."""
     given = {name: text.strip() for name in _FILTERS if (text := request.query.get(name, "")).strip()}
     found = await read(request, caller, board.read, query=check(BoardQuery, given | {"limit": _MOST}))
+    asking = await read(request, caller, unknown_phones.list_)
     panel = request.headers.get("X-Part") == "panel"
     return await render(
         request,
@@ -39,7 +40,8 @@ async def show(request: web.Request, caller: Caller) -> web.Response:
         csv="?" + urlencode(given) if given else "",
         states=STATES,
         vendors={name: vendor.title for name, vendor in request.app[VENDORS].items()},
-        unknown=(await read(request, caller, unknown_phones.list_)).data,
+        unknown=asking.data,
+        alarm=asking.alarm,
         **({} if panel else await _around(request, caller, given, found.generation)),
     )
 

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 from aiohttp import web
 
-from provisioning import accounts, devices, fields
+from provisioning import accounts, devices, fields, leak_alarms
 from provisioning.api import (
     account,
     activity,
@@ -78,11 +78,13 @@ async def _devices(request: web.Request, caller: Caller) -> Values:
     options = await read(request, caller, account.read_options)
     async with request.app[DATABASE].read() as session:
         bound = await devices.bound(session, caller.account_id)
+        alarm = await leak_alarms.of(session, caller.account_id)
         zone = (await accounts.get(session, caller.account_id)).general.timezone
     above = {"General": Options(timezone=zone), "platform": request.app[PLATFORM]}
     return {
         "templates": templates,
         "bound": bound,
+        "alarm": alarm,
         # What is secret is not in the page: Reveal and Copy ask for it.
         "generation": state.generation,
         "since": state.created_at,
