@@ -212,7 +212,7 @@ async def test_names_that_would_be_headers_stay_words(account: Account, relay: M
 TEXTS = st.text(st.characters(codec="utf-8"), min_size=1, max_size=100)
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=40)
 @given(name=TEXTS, site=TEXTS, number=TEXTS)
 def test_no_text_makes_a_header_or_breaks_the_mail(name: str, site: str, number: str) -> None:
     mail = written(call(place(site), caller=name, caller_number=number, call_id=number))
@@ -227,7 +227,7 @@ def test_no_text_makes_a_header_or_breaks_the_mail(name: str, site: str, number:
     assert mail.text.count("Account:") >= 1
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=40)
 @given(local=st.from_regex(r"[^@\s\"<>(),:;\\\[\]\x00-\x1f\x7f-\x9f]{1,64}", fullmatch=True))
 def test_every_address_that_may_be_set_can_be_written_to(local: str) -> None:
 

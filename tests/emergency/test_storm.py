@@ -10,7 +10,7 @@ from tests.conftest import StartHouse, Stock
 from tests.emergency.storm import Storm, key
 
 STORMY = Schedule(delays=(0.0, 0.2, 0.5, *(1.0,) * 60), limit=2.5, patient_limit=2.5, margin=2.5, poll=0.2)
-CALLS = 60
+CALLS = 40
 RECIPIENTS = [f"r{number}@b.example" for number in range(5)]
 
 
