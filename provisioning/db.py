@@ -132,6 +132,7 @@ class Database:
             async with AsyncSession(self._writers, expire_on_commit=False) as session, session.begin():
                 await self._begun(session)
                 yield session
+                await session.flush()  # what the database refuses here is not done, and that is sure
                 commits = True
         except _FAILURES as error:
             self.failed, self.fails = self.failed + 1, True
