@@ -7,9 +7,10 @@ from http import HTTPStatus
 from typing import Final
 from urllib.parse import quote
 
-from aiohttp import HttpVersion, HttpVersion11, web
+from aiohttp import HttpVersion, HttpVersion10, HttpVersion11, web
 from aiohttp.abc import AbstractStreamWriter
 
+TEXT: Final = "text/plain; charset=utf-8"
 _REASONS: Final = {status.value: status.phrase for status in HTTPStatus}
 
 
@@ -25,16 +26,19 @@ class Answer(web.StreamResponse):
 
     async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
         self._request = request
-        self._keep_alive = request.keep_alive
+        if self._keep_alive is None:
+            self._keep_alive = request.keep_alive
         return None
 
     async def write_eof(self, data: bytes = b"") -> None:
         request, body = self._request, self._content
-        head = _head(request.version, self.status, self._type, len(body), bool(self.keep_alive))
+        version = HttpVersion10 if request.version == HttpVersion10 else HttpVersion11
+        head = _head(version, self.status, self._type, len(body), bool(self.keep_alive))
         if self._extra:
             head = head.replace(b"\r\n", b"\r\n" + self._extra, 1)
         date = _date(int(time.time()))
         await request.writer.write(head + date if request.method == "HEAD" else b"".join((head, date, body)))
+        await request.writer.drain()  # or answers to a client that reads none would pile up
 
     def say(self, name: str, value: str) -> None:
         """One header more, percent-encoded."""

@@ -5,13 +5,14 @@ import ssl
 from collections.abc import AsyncIterator
 from typing import Final
 
-from aiohttp import web, web_protocol
+from aiohttp import web
 
 from provisioning import boot, metrics, tls
 from provisioning.anonymous import Anonymous
 from provisioning.api import routes
 from provisioning.boot_log import BootLog
 from provisioning.config import Config
+from provisioning.connection import as_http_1
 from provisioning.db import Database
 from provisioning.direct import direct
 from provisioning.dossiers import Dossiers
@@ -51,23 +52,7 @@ from provisioning.standings import Standings
 from provisioning.vault import open_vault
 from provisioning.web import routes as pages
 
-_NO_STORE: Final = {"Cache-Control": "no-store"}
-
-
-def _plain_error(
-    _self: web_protocol.RequestHandler,
-    _request: web.BaseRequest,
-    status: int = 500,
-    _exc: BaseException | None = None,
-    _message: str | None = None,
-) -> web.Response:
-    """The answer to what is no HTTP. aiohttp's own repeats the request, and with it a token."""
-    response = web.Response(status=status, headers={"Cache-Control": "no-store", "Server": ""})
-    response.force_close()
-    return response
-
-
-web_protocol.RequestHandler.handle_error = _plain_error  # type: ignore[method-assign,assignment]
+_USUAL: Final = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 
 
 def make_app(
@@ -78,7 +63,10 @@ def make_app(
     pace: Pace | None = None,
     patience: Patience | None = None,
 ) -> web.Application:
-    app = web.Application(client_max_size=2 * 1024 * 1024)  # of a body for the API; phones have their own
+    app = web.Application(
+        client_max_size=2 * 1024 * 1024,  # of a body for the API; phones have their own
+        middlewares=[as_http_1],
+    )
     app[CONFIG] = config
     app[VENDORS] = load_vendors(config.templates)
     app[PLATFORM] = platform(config.platform_options)
@@ -104,7 +92,7 @@ def make_app(
     app.cleanup_ctx.append(_pruner)
     app.cleanup_ctx.append(_sender)
     app.cleanup_ctx.append(_resync_sender)
-    app.on_response_prepare.append(_no_server_header)
+    app.on_response_prepare.append(_own_headers)
     boot.add_routes(app.router)
     routes.add_routes(app.router)
     pages.add_routes(app.router)
@@ -136,8 +124,8 @@ def serve_tls(app: web.Application, config: Config) -> ssl.SSLContext | None:
 async def health(request: web.Request) -> web.Response:
     """200 when the database answers, and phones are served so, whether it takes writes or not."""
     if not await metrics.database_answers(request.app):
-        return web.json_response({"status": "the database does not answer"}, status=503, headers=_NO_STORE)
-    return web.json_response({"status": "ok"}, headers=_NO_STORE)
+        return web.json_response({"status": "the database does not answer"}, status=503)
+    return web.json_response({"status": "ok"})
 
 
 async def _database(app: web.Application) -> AsyncIterator[None]:
@@ -168,5 +156,7 @@ async def _resync_sender(app: web.Application) -> AsyncIterator[None]:
         yield
 
 
-async def _no_server_header(_request: web.Request, response: web.StreamResponse) -> None:
+async def _own_headers(_request: web.Request, response: web.StreamResponse) -> None:
     response.headers.pop("Server", None)
+    for name, value in _USUAL.items():
+        response.headers.setdefault(name, value)

@@ -14,7 +14,7 @@ from aiohttp import web
 
 import tokens
 from provisioning import gathering, holdings, revisions, second_factor, test_boot, uploads
-from provisioning.answer import Answer
+from provisioning.answer import TEXT, Answer
 from provisioning.boot_log import Entry, Verdict
 from provisioning.devices import Device, Vendors, provisioning_url
 from provisioning.dossiers import Dossier, Next
@@ -47,7 +47,6 @@ from tokens import Resolved
 _UPLOAD_SECONDS: Final = 30
 _REMEMBERED: Final = 4096  # texts that strangers sent, each of 8 KB at most
 Found = TypeVar("Found", Standing, Resolved)
-TEXT: Final = "text/plain; charset=utf-8"
 _NO_DEVICE: Final = "no device of this account has this MAC address"
 _ALARM: Final = (
     "so many such asked that the URL may have leaked: of each one request a minute is here, at most"
@@ -70,7 +69,7 @@ def add_routes(router: web.UrlDispatcher) -> None:
 
 
 async def go_on(request: web.Request) -> None:
-    """Says "100 Continue" to whom waits for it; aiohttp's own would repeat any other Expect."""
+    """Says "100 Continue" to whom waits for it; aiohttp's own would refuse any other Expect with a 417."""
     if request.headers.get("Expect", "").lower() == "100-continue":
         await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         request.writer.output_size = 0  # the answer itself has not begun
@@ -79,7 +78,7 @@ async def go_on(request: web.Request) -> None:
 async def answer(request: web.Request) -> Answer:
     """The whole road of a boot; whatever happens, one entry of the boot log and one plain answer."""
     app, came = request.app, asyncio.get_running_loop().time()
-    asked = read_path(request.rel_url.raw_path)
+    asked = read_path(request.raw_path.partition("?")[0])
     entry = Entry(
         time=datetime.now(UTC),
         method=request.method,

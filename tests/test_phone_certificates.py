@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, padding
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from provisioning import phone_listener, tls
+from provisioning import listener, tls
 from provisioning.config import _networks
 from provisioning.errors import Invalid
 from provisioning.phone_certificates import Untrusted, load_certificates
@@ -507,8 +507,8 @@ def test_a_signature_with_an_old_hash_does_not_count(tmp_path: Path, vendors: di
 async def test_a_handshake_that_does_not_go_on_is_ended(
     start_house: StartHouse, tmp_path: Path, cas: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert phone_listener._HANDSHAKE == 10
-    monkeypatch.setattr(phone_listener, "_HANDSHAKE", 0.2)
+    assert listener._HANDSHAKE == 10
+    monkeypatch.setattr(listener, "_HANDSHAKE", 0.2)
     cert, key = self_signed(tmp_path)
     port = free_port()
     await start_house(phone_port=port, phone_cas=cas, tls_cert=cert, tls_key=key)

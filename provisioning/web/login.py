@@ -2,7 +2,7 @@
 
 import re
 
-from aiohttp import hdrs, web
+from aiohttp import hdrs, http_exceptions, web
 
 from provisioning import origin
 from provisioning.api import problem, session
@@ -22,7 +22,10 @@ async def show(request: web.Request) -> web.Response:
 
 async def submit(request: web.Request) -> web.Response:
     """Goes on to the page that was asked for; a login that fails is the page again, with the email."""
-    form = await request.post()
+    try:
+        form = await request.post()
+    except (ValueError, LookupError, web.RequestPayloadError, http_exceptions.HttpProcessingError):
+        return await _page(request, "", "", 400, "The form could not be read. Try again.")
     email, password, target = (str(form.get(name, "")) for name in ("email", "password", "next"))
     if not origin.allows(request.method, request.headers, request.app[CONFIG].base_url):
         return await _page(request, target, email, 403, "The request came from another site.")

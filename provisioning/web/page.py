@@ -89,6 +89,8 @@ async def render(
 
 
 async def missing(request: web.Request) -> web.Response:
+    if request.method not in {"GET", "HEAD"}:
+        return await _error(request, None, 405, "A page can only be looked at.")
     return await _error(request, None, 404, "There is no page of this address.")
 
 

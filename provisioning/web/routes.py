@@ -38,8 +38,8 @@ def add_routes(router: web.UrlDispatcher) -> None:
 
 
 def add_missing(router: web.UrlDispatcher) -> None:
-    """The page for every address that is none; the last of all routes."""
-    router.add_get("/{path:.*}", missing)
+    """The page for every address, or method, that is none; the last of all routes."""
+    router.add_route("*", "/{path:.*}", missing)
 
 
 async def home(_request: web.Request) -> web.Response:

@@ -4,10 +4,9 @@ import logging
 from pathlib import Path
 from typing import Final
 
-from aiohttp import web
-
 from provisioning.app import make_app
 from provisioning.config import Config
+from provisioning.listener import serve as serve_app
 from provisioning.patience import Patience
 
 QUICK: Final = Patience(turn=0.5, statement=0.5, phone=1.0, health=0.5, ping=0.3, abandoned=1.0)
@@ -16,4 +15,4 @@ QUICK: Final = Patience(turn=0.5, statement=0.5, phone=1.0, health=0.5, ping=0.3
 def serve(database_url: str, key_file: Path, port: int) -> None:
     logging.basicConfig(level="ERROR")
     config = Config(database_url=database_url, key_file=key_file, base_url=f"http://127.0.0.1:{port}")
-    web.run_app(make_app(config, patience=QUICK), host="127.0.0.1", port=port, access_log=None, print=None)
+    serve_app(make_app(config, patience=QUICK), host="127.0.0.1", port=port)

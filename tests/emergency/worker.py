@@ -3,10 +3,9 @@
 import logging
 from pathlib import Path
 
-from aiohttp import web
-
 from provisioning.app import make_app
 from provisioning.config import Config
+from provisioning.listener import serve as serve_app
 from provisioning.relay import Relay
 from provisioning.schedule import Schedule
 
@@ -20,4 +19,4 @@ def serve(database_url: str, key_file: Path, port: int, relay_port: int, schedul
         relays=(Relay("127.0.0.1", relay_port),),
     )
     app = make_app(config, schedule=schedule)
-    web.run_app(app, host="127.0.0.1", port=port, access_log=None, print=None)
+    serve_app(app, host="127.0.0.1", port=port)
