@@ -35,6 +35,7 @@ from benchmarks.databases import database
 from provisioning import device_csv, devices, gathering
 from provisioning.app import make_app, settle
 from provisioning.config import Config
+from provisioning.listener import listening
 from provisioning.load import load
 from provisioning.parts import DATABASE, VAULT, rendering
 from provisioning.samples import account_file
@@ -123,9 +124,10 @@ async def _serve(pipe: Connection, url: str, folder: Path, options: argparse.Nam
     plain = web.Application()
     plain.router.add_get("/{path:.*}", bare)
     await settle(app)
-    ports = [await _listen(each, context) for each in (app, plain)]
-    pipe.send((*ports, token, macs))
-    await asyncio.Event().wait()
+    ours = free_port()
+    async with listening(app, context, host="127.0.0.1", port=ours):
+        pipe.send((ours, await _listen(plain, context), token, macs))
+        await asyncio.Event().wait()
 
 
 async def _listen(app: web.Application, context: ssl.SSLContext | None) -> int:

@@ -12,7 +12,6 @@ from provisioning.anonymous import Anonymous
 from provisioning.api import routes
 from provisioning.boot_log import BootLog
 from provisioning.config import Config
-from provisioning.connection import as_http_1
 from provisioning.db import Database
 from provisioning.direct import direct
 from provisioning.dossiers import Dossiers
@@ -63,10 +62,7 @@ def make_app(
     pace: Pace | None = None,
     patience: Patience | None = None,
 ) -> web.Application:
-    app = web.Application(
-        client_max_size=2 * 1024 * 1024,  # of a body for the API; phones have their own
-        middlewares=[as_http_1],
-    )
+    app = web.Application(client_max_size=2 * 1024 * 1024)  # of a body for the API; phones have their own
     app[CONFIG] = config
     app[VENDORS] = load_vendors(config.templates)
     app[PLATFORM] = platform(config.platform_options)

@@ -22,10 +22,13 @@ _HEAD: Final = 32 * 1024  # bytes
 _FILES: Final = 65_536  # that a process has open at most, where the system lets it have so many
 _OTHER_FILES: Final = 256  # which are no connections
 
+_VERSIONS: Final = (HttpVersion11, HttpVersion10)
 _TOO_LARGE: Final = (
     b"HTTP/1.1 431 Request Header Fields Too Large\r\nCache-Control: no-store\r\n"
     b"Content-Length: 0\r\nConnection: close\r\n\r\n"
 )
+
+Handle = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 _open: Final[dict["Connection", None]] = {}  # of this process, the oldest first
 
@@ -144,17 +147,22 @@ class Connection(RequestHandler):
         return answer
 
 
-@web.middleware
-async def as_http_1(
-    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
-) -> web.StreamResponse:
-    """Refuses what the parser lets pass: another HTTP's request line, and a body that HTTP/1.0 cannot bound,
-    which a proxy may take to end elsewhere."""
-    if request.version not in (HttpVersion11, HttpVersion10):
-        raise web.HTTPVersionNotSupported
-    if request.version == HttpVersion10 and "Transfer-Encoding" in request.headers:
-        raise web.HTTPBadRequest
-    return await handler(request)
+def as_http_1(handle: Handle) -> Handle:
+    """`handle`, but for what the parser lets pass: another HTTP's request line, and a body that HTTP/1.0
+    cannot bound, which a proxy may take to end elsewhere."""
+
+    def judged(request: web.BaseRequest) -> Awaitable[web.StreamResponse]:
+        if request.version not in _VERSIONS:
+            return _refused(web.HTTPVersionNotSupported())
+        if request.version == HttpVersion10 and "Transfer-Encoding" in request.headers:
+            return _refused(web.HTTPBadRequest())
+        return handle(request)
+
+    return judged
+
+
+async def _refused(error: web.HTTPException) -> web.StreamResponse:
+    raise error
 
 
 def most() -> int:

@@ -30,6 +30,7 @@ async def listening(
     await runner.setup()
     manager = runner.server
     assert manager is not None
+    manager.request_handler = as_http_1(manager.request_handler)
     try:
         server = await asyncio.get_running_loop().create_server(
             lambda: Connection(manager),
@@ -85,7 +86,7 @@ def listen_for_phones(app: web.Application, config: Config, **where: Any) -> Non
 
 def _phones(app: web.Application) -> web.Application:
     """Holds the same parts, and has no other routes than the phones'."""
-    phones = web.Application(middlewares=[as_http_1])
+    phones = web.Application()
     for key, part in app.items():
         phones[key] = part
     phones[IS_PHONES] = True

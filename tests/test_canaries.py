@@ -67,7 +67,6 @@ class Canaries:
         """What comes back for these very bytes."""
         reader, writer = await asyncio.open_connection("127.0.0.1", self.shell.port)
         writer.write(request.encode("utf-8", "surrogateescape"))
-        writer.write_eof()
         answer = (await reader.read()).decode("utf-8", "replace")
         writer.close()
         self.said.append(answer)
@@ -144,10 +143,7 @@ async def test_no_request_makes_a_server_tell_a_secret(canaries: Canaries) -> No
             f"GET /api/v1/{key} HTTP/1.1\r\n{host}Authorization: Basic {key}\r\nConnection: close\r\n\r\n",
         ):
             answer = await canaries.raw(line)
-            assert answer.startswith(("HTTP/1.1 4", "HTTP/1.1 302", "HTTP/1.0 4")) or answer == "", (
-                line,
-                answer,
-            )
+            assert answer.startswith(("HTTP/1.1 4", "HTTP/1.1 303 ", "HTTP/1.0 4")), (line, answer)
         for name in ("64167f102005-app.log", "64167f102005-phone.cfg"):
             url = f"{canaries.shell.url}/p/{token}/{name}"
             async with canaries.http.put(url, data=f"<a url='{url}'/>") as answered:

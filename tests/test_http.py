@@ -174,9 +174,7 @@ class TestPaths:
             "http://x@y:1{path}{file}",
         ],
     )
-    async def test_no_other_spelling_of_a_path_is_served(
-        self, house: House, path: str, spelling: str
-    ) -> None:
+    async def test_no_other_spelling_is_served(self, house: House, path: str, spelling: str) -> None:
         target = spelling.format(path=path, token=path.split("/")[2], file=f"{YEALINK}.cfg")
         request = f"GET {target} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
         answer = await said(house, request.encode("latin-1"))

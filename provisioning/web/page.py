@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo
 import jinja2
 from aiohttp import hdrs, web
 
+import tokens
 from provisioning import accounts, callers
 from provisioning.api import problem
 from provisioning.api.operation import ADMIN, TECHNICIAN, Handler, Paging
@@ -49,7 +50,7 @@ def page(work: Page) -> Callable[[web.Request], Awaitable[web.Response]]:
                 cookie = session_value(request, request.app[CONFIG].base_url)
                 caller = await callers.recognise(session, request.app[VAULT], bearer=None, cookie=cookie)
             if caller is None:
-                target = quote(request.rel_url.raw_path_qs, safe="/")
+                target = quote(tokens.redact(request.rel_url.raw_path_qs), safe="/")
                 return web.Response(status=303, headers={**HEADERS, hdrs.LOCATION: f"/login?next={target}"})
             return await work(request, caller)
         except ProvisioningError as error:
