@@ -120,9 +120,10 @@ async def planted(canaries: Canaries) -> None:
 async def bound(canaries: Canaries, mac: str, name: str) -> str:
     """The URL of the phone's own, as its file of this name says it, with which it has asked."""
     await canaries.call("PATCH", "/account/provisioning", {"bind_phones": True})
+    canaries.said.pop()  # it shows the URL
     found = await canaries.call("GET", f"/devices?q={mac}")
     files = await canaries.call("GET", f"/devices/{found['data'][0]['id']}/files?reveal=true")
-    canaries.said.pop()  # it shows the files as they are
+    canaries.said.pop()  # and these the key
     (content,) = (each["content"] for each in files["data"] if each["name"] == name)
     key = next(part for part in content.split("/") if part.startswith("ppk"))
     canaries.keys.add(key)

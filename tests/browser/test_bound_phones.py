@@ -1,9 +1,9 @@
 """Phones that are bound: the switch beside the URL, and the button that opens one again."""
 
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Page, expect
+from playwright.sync_api import BrowserContext, Page, expect
 
-from tests.browser.conftest import Account, log_in
+from tests.browser.conftest import Account, log_in, watched
 from tests.browser.test_devices import device, opened
 
 MAC = "805ec0102001"
@@ -40,7 +40,8 @@ def test_it_works(page: Page, account: Account) -> None:
     for width in (1280, 320):
         page.set_viewport_size({"width": width, "height": 900})
         assert page.evaluate("document.documentElement.scrollWidth") <= width
-        assert Axe().run(page).response["violations"] == []
+        found = Axe().run(page).response["violations"]
+        assert [fault["id"] for fault in found if fault["impact"] in {"serious", "critical"}] == []
 
     page.get_by_role("button", name="Re-open").click()
     dialog = page.get_by_role("dialog", name="Re-open this phone?")
@@ -54,8 +55,11 @@ def test_it_works(page: Page, account: Account) -> None:
     assert [(entry.outcome, entry.detail) for entry in reopened] == [("success", {"was_bound": True})]
 
 
-def test_who_is_no_admin_sees_the_switch_and_cannot_move_it(page: Page, account: Account) -> None:
-    account.add_user("tech@harbourlane.example", "technician")
-    page.context.clear_cookies()
-    log_in(page, "tech@harbourlane.example", "/settings?tab=devices")
+def test_who_is_no_admin_sees_the_switch_and_cannot_move_it(
+    context: BrowserContext, account: Account, console: list[str]
+) -> None:
+    account.add_user(f"t-{account.email}", "technician")
+    page = watched(context, console)
+    log_in(page, f"t-{account.email}", "/settings?tab=devices")
     expect(page.get_by_label("Bind each phone to a URL of its own")).to_be_disabled()
+    assert console == []
