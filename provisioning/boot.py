@@ -25,6 +25,7 @@ from provisioning.fields import colons
 from provisioning.http import client_address, client_scheme
 from provisioning.kept_files import KeptFile
 from provisioning.parts import (
+    BINDER,
     BOOT_LOG,
     CONFIG,
     DATABASE,
@@ -306,7 +307,7 @@ async def _store(request: web.Request, asked: Asked, entry: Entry) -> None:
         if file.element:  # what is in it comes back in a file of ours
             await revisions.bump(session, device.account_id)
         if _is_to_be_bound(app, dossier, asked):
-            await bindings.put(session, device.id, dossier.standing.generation, device.opening)
+            await bindings.put(session, (device.id, dossier.standing.generation, device.opening))
     entry.verdict, entry.reason, entry.status = Verdict.STORED, f"{len(content)} bytes", 201
 
 
@@ -402,8 +403,7 @@ async def _bind(app: web.Application, dossier: Dossier, asked: Asked) -> None:
     """Before the answer leaves, whose key the URL holds is bound to it, for every server."""
     device = dossier.device
     if device and _is_to_be_bound(app, dossier, asked):
-        async with app[DATABASE].write() as session:
-            await bindings.put(session, device.id, dossier.standing.generation, device.opening)
+        await app[BINDER].bind(device.id, dossier.standing.generation, device.opening)
 
 
 def _may_be_kept(app: web.Application, dossier: Dossier, asked: Asked) -> bool:

@@ -253,6 +253,8 @@ def check_form(rendering: Rendering, account: Options, form: DeviceForm) -> None
 
 
 def write_columns(row: Row, vendors: Vendors, form: DeviceForm) -> None:
+    if row.mac and row.mac != form.mac:  # another phone takes its place, and is not to have its key
+        row.opening += 1
     row.mac, row.vendor, row.model, row.expansion = (
         form.mac,
         _vendor(vendors, form).name,

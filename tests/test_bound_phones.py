@@ -124,6 +124,7 @@ async def test_a_phone_is_told_a_url_of_its_own_and_bound_once_it_asks_there(hou
             "the phone is bound to a URL of its own; if it was reset or replaced, re-open it",
         )
     assert len({phone.provisioning_url() for phone in it.phones.values()}) == len(KINDS)
+    assert (await it.account.viewer.get(PROVISIONING)).json["bound_phones"] == len(KINDS)
     # What phones share is nobody's.
     for name in ("y000000000029.cfg", "000000000000.cfg"):
         assert (await file(house, shared, name))[0] == 200
@@ -184,7 +185,8 @@ async def test_a_key_that_is_not_the_phones_is_refused_as_any_and_the_boot_log_s
         assert {row.account_id for row in rows} == {account.id if verdict == "key_unknown" else None}
         assert not [row for row in rows if key in row.file or "ppk" in row.file]
     assert (await device(account, YEALINK))["bound"] is False
-    assert (await file(house, own, f"{YEALINK}.cfg"))[0] == 200
+    for _ in range(3):
+        assert (await file(house, own, f"{YEALINK}.cfg"))[0] == 200
     assert (await file(house, other, f"{YEALINK}.cfg"))[0] == 404  # also once it is in memory
 
 
@@ -264,6 +266,24 @@ async def test_after_a_factory_reset_a_technician_opens_the_phone_again(house: H
 
 
 @on_sqlite
+async def test_a_phone_that_takes_the_place_of_another_does_not_have_its_key(
+    house: House, account: Account
+) -> None:
+    await switch(account, True)
+    old, found = await own_url(account, YEALINK), await device(account, YEALINK)
+    assert (await file(house, old, f"{YEALINK}.cfg"))[0] == 200
+    changed = await account.technician.patch(f"/devices/{found['id']}", {"mac": "805ec0aabbcc"})
+    assert (changed.status, changed.json["bound"]) == (200, False)
+    for mac in (YEALINK, "805ec0aabbcc"):
+        assert await is_refused_as_any(house, old, f"{mac}.cfg")
+    assert (await file(house, account.url, "805ec0aabbcc.cfg"))[0] == 200
+    renamed = await account.technician.patch(f"/devices/{found['id']}", {"name": "Renamed"})
+    new = await own_url(account, "805ec0aabbcc")
+    assert renamed.status == 200 and new != old
+    assert (await file(house, new, "805ec0aabbcc.cfg"))[0] == 200
+
+
+@on_sqlite
 async def test_switched_off_phones_come_back_to_the_shared_url_and_on_again_to_the_same_keys(
     house: House,
 ) -> None:
@@ -327,15 +347,20 @@ async def test_a_binding_that_was_overtaken_binds_nobody(house: House, account: 
     found = await device(account, YEALINK)
     assert (await reopen(account, YEALINK)).status == 200
     async with house.database.write() as session:
-        await bindings.put(session, found["id"], 1, 0)
+        await bindings.put(session, (found["id"], 1, 0))
     assert (await device(account, YEALINK))["bound"] is False
+    assert (await file(house, account.url, f"{YEALINK}.cfg"))[0] == 200
     async with house.database.write() as session:
-        await bindings.put(session, found["id"], 1, 1)
+        await bindings.put(session, (found["id"], 1, 1))
     assert (await device(account, YEALINK))["bound"] is True
-    assert (await account.admin.post(f"{PROVISIONING}/rotate")).status == 200
     async with house.database.write() as session:
-        await bindings.put(session, found["id"], 1, 1)
+        await bindings.put(session, (found["id"], 1, 0))
+    assert (await device(account, YEALINK))["bound"] is True
+    shared = (await account.admin.post(f"{PROVISIONING}/rotate")).json["provisioning_url"]
+    async with house.database.write() as session:
+        await bindings.put(session, (found["id"], 1, 1))
     assert (await device(account, YEALINK))["bound"] is False
+    assert (await file(house, shared, f"{YEALINK}.cfg"))[0] == 200
 
 
 @on_sqlite

@@ -49,7 +49,8 @@ class StagedAnswer(Answer):
 class ProvisioningAnswer(Answer):
     """`token` is null and `generation` 0 before the first one is generated. A viewer sees no secrets.
 
-    `bind_phones` is whether each phone is served at a URL of its own alone, once it has asked there.
+    `bind_phones` is whether each phone is served at a URL of its own alone, once it has asked there, as
+    `bound_phones` of them have.
     """
 
     token: str | None
@@ -58,6 +59,7 @@ class ProvisioningAnswer(Answer):
     generation: int
     created_at: datetime | None
     bind_phones: bool
+    bound_phones: int
     devices: DeviceCounts
     staged: StagedAnswer | None
 
@@ -107,6 +109,7 @@ async def read(call: Call) -> ProvisioningAnswer:
         generation=generation,
         created_at=current.created_at if current else None,
         bind_phones=account.bind_phones,
+        bound_phones=await bindings.count(call.session, call.account_id, generation),
         devices=DeviceCounts(**counts),
         staged=await _staged(call),
     )

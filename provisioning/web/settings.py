@@ -89,6 +89,7 @@ async def _devices(request: web.Request, caller: Caller) -> Values:
         "generation": state.generation,
         "since": state.created_at,
         "bind_phones": state.bind_phones,
+        "bound_phones": state.bound_phones,
         "counts": state.devices,
         "staged": state.staged,
         "options": option_fields.groups(options, above),

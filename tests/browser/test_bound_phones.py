@@ -24,6 +24,7 @@ def test_it_works(page: Page, account: Account) -> None:
     expect(page.locator("output[for=bind-phones]")).to_have_text("Saved")
     page.reload()
     expect(box).to_be_checked()
+    expect(page.get_by_text("0 of 8 phones are bound to a URL of their own.")).to_be_visible()
 
     opened(page, account)
     fact = page.locator(".facts div", has_text="URL of its own")
