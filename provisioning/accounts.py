@@ -83,6 +83,7 @@ class Row(Base):
     inbound_fax_limit: Mapped[int | None]
     outbound_fax_limit: Mapped[int | None]
     options: Mapped[dict[str, Any]]
+    bind_phones: Mapped[bool] = mapped_column(default=False, server_default=sa.false())
     emergency_recipients: Mapped[list[Any]]
     admin_password: Mapped[bytes] = mapped_column(Sealed("id"))
     created_at: Mapped[datetime]
@@ -90,11 +91,14 @@ class Row(Base):
 
 @dataclass(frozen=True, slots=True)
 class Account:
+    """`bind_phones` is whether each phone is served at a URL of its own alone, once it knows it."""
+
     id: str
     general: General
     telephony: Telephony
     options: Options
     emergency_recipients: EmergencyRecipients
+    bind_phones: bool
 
 
 async def add(session: AsyncSession, vault: Vault, general: General) -> Account:
@@ -145,6 +149,10 @@ async def set_telephony(session: AsyncSession, account_id: str, telephony: Telep
 
 async def set_options(session: AsyncSession, account_id: str, options: Options) -> None:
     (await _locked(session, account_id)).options = options.model_dump(mode="json", exclude_none=True)
+
+
+async def set_bind_phones(session: AsyncSession, account_id: str, bind_phones: bool) -> None:
+    (await _locked(session, account_id)).bind_phones = bind_phones
 
 
 async def set_emergency_recipients(
@@ -201,4 +209,5 @@ def _account(row: Row) -> Account:
         values(row, Telephony),
         Options.model_validate(row.options),
         EmergencyRecipients(emails=row.emergency_recipients),
+        row.bind_phones,
     )

@@ -31,9 +31,11 @@ _READS: Final = """
 _WRITES: Final = """
     account.create account.load account.update
     telephony.update device_options.update emergency_recipients.update
+    provisioning.update
     token.generate token.rotate token.stage token.commit token.cancel admin_password.update
     provisioning.tick provisioning.untick provisioning.alarm
-    device.import device.set_options device.test_boot device.resync device.resync_many resync.stop
+    device.import device.set_options device.test_boot device.reopen
+    device.resync device.resync_many resync.stop
     button_template.move
     fax.admit emergency_call.report
     session.create session.delete

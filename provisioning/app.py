@@ -10,6 +10,7 @@ from aiohttp import web
 from provisioning import boot, metrics, tls
 from provisioning.anonymous import Anonymous
 from provisioning.api import routes
+from provisioning.bindings import Binder
 from provisioning.boot_log import BootLog
 from provisioning.config import Config
 from provisioning.db import Database
@@ -21,6 +22,7 @@ from provisioning.letter import Letters
 from provisioning.opened import ensure_fits
 from provisioning.parts import (
     ANONYMOUS,
+    BINDER,
     BOOT_LOG,
     CONFIG,
     DATABASE,
@@ -78,6 +80,7 @@ def make_app(
     app[PRUNER] = Pruner(app[DATABASE], rounds or Rounds())
     app[STANDINGS] = Standings(app[DIRECT], app[VAULT])
     app[DOSSIERS] = Dossiers(app[DATABASE], app[DIRECT], app[VAULT], app[VENDORS])
+    app[BINDER] = Binder(app[DATABASE])
     app[KEPT_FILES] = KeptFiles()
     app[HOLDINGS] = Holdings(app[VAULT], edition(app[VENDORS], app[PLATFORM], config.phones_url))
     letters = Letters(config.mail_sender, config.templates)

@@ -3,6 +3,7 @@
 import asyncio
 import functools
 import hashlib
+import hmac
 import re
 from collections.abc import Hashable
 from dataclasses import dataclass, replace
@@ -11,9 +12,10 @@ from typing import Final, TypeVar
 
 import sqlalchemy.exc
 from aiohttp import web
+from sqlalchemy.ext.asyncio import AsyncSession
 
 import tokens
-from provisioning import gathering, holdings, revisions, second_factor, test_boot, uploads
+from provisioning import bindings, gathering, holdings, revisions, second_factor, test_boot, uploads
 from provisioning.answer import TEXT, Answer
 from provisioning.boot_log import Entry, Verdict
 from provisioning.devices import Device, Vendors, provisioning_url
@@ -23,6 +25,7 @@ from provisioning.fields import colons
 from provisioning.http import client_address, client_scheme
 from provisioning.kept_files import KeptFile
 from provisioning.parts import (
+    BINDER,
     BOOT_LOG,
     CONFIG,
     DATABASE,
@@ -55,9 +58,11 @@ _ALARM: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What a path names: a token, and a file, which for a phone's own is its MAC and a suffix."""
+    """What a path names: a token, at a URL of a phone's own its key, and a file, which for a phone's own is
+    its MAC and a suffix."""
 
     token: str
+    key: str
     file: str
     printable: str
     mac: str | None
@@ -130,20 +135,22 @@ def read_path(raw_path: str) -> Asked:
     """The raw path taken apart. A `%` is never decoded: no name that a phone asks for holds one."""
     parts = [part for part in raw_path.split("/") if part]
     token = parts[1] if len(parts) > 1 and parts[0] == "p" else ""
-    file = "/".join(parts[2:])
+    key = parts[2] if len(parts) > 2 and parts[2].startswith(tokens.KEY_PREFIX) else ""
+    file = "/".join(parts[3 if key else 2 :])
     own = split_mac(file)
-    return Asked(token, file, _printable(file), *(own or (None, "")))
+    return Asked(token, key, file, _printable(file), *(own or (None, "")))
 
 
 async def _fetch(request: web.Request, asked: Asked, entry: Entry) -> KeptFile:
     """From memory only what a look that began after the request says is still right."""
     app = request.app
+    _ensure_key_is_one(asked)
     standing = _current(await app[STANDINGS].of(asked.token), entry)
     _ensure_certificate(request, asked, entry)
-    kept = app[KEPT_FILES].get(_key(entry, standing.revision, asked.file))
+    kept = app[KEPT_FILES].get(_key(entry, standing.revision, asked, asked.file))
     if kept is None:
         await _refuse_strangers(app, standing, entry)
-        kept = await _make(app, asked, entry)
+        kept = await _make(app, asked, entry, is_test=_is_test(request, asked))
     elif kept.device:
         _note_device(app[VENDORS], kept.device, entry)
     entry.verdict, entry.status, entry.config_hash = Verdict.SERVED, 200, kept.config_hash
@@ -151,7 +158,7 @@ async def _fetch(request: web.Request, asked: Asked, entry: Entry) -> KeptFile:
     return kept
 
 
-async def _make(app: web.Application, asked: Asked, entry: Entry) -> KeptFile:
+async def _make(app: web.Application, asked: Asked, entry: Entry, *, is_test: bool) -> KeptFile:
     """The file of one moment of the database: what belongs together was written together."""
     while True:
         dossier = await _dossier(app, asked, entry)
@@ -162,8 +169,10 @@ async def _make(app: web.Application, asked: Asked, entry: Entry) -> KeptFile:
         # the rotation looks. Then all is read again, since he may have been faster.
         async with app[DATABASE].write() as session:
             await tokens.note_told(session, dossier.standing.account_id, kept.told)
-    if not is_upload:
-        app[KEPT_FILES].put(_key(entry, dossier.standing.revision, asked.file), kept)
+    if not is_test:
+        await _bind(app, dossier, asked)
+    if not is_upload and _may_be_kept(app, dossier, asked):
+        app[KEPT_FILES].put(_key(entry, dossier.standing.revision, asked, asked.file), kept)
     return kept
 
 
@@ -174,32 +183,39 @@ def _made(app: web.Application, dossier: Dossier, asked: Asked, entry: Entry) ->
     if asked.mac is None:
         name = asked.file.lower()
         vendor, file = _shared_file(app[VENDORS], name)
-        url = provisioning_url(made.base_url, asked.token)
+        key = asked.key if dossier.shared.account.bind_phones else ""
+        url = provisioning_url(made.base_url, asked.token, key)
         staged_url = provisioning_url(made.base_url, staged) if staged else None
         site = gathering.site(made, dossier.shared.account, vendor, name, url, staged_url)
         return _kept(vendor.render(file, site), file, None, dossier.next), False
     device = _device(app, dossier, entry)
+    _ensure_is_its_url(app, asked, device, device.opening, _binds(app, dossier) and dossier.is_bound)
     file = _file(app[VENDORS], device, asked.suffix)
     if file.template is None:
-        return _kept(_uploaded(dossier, asked), file, device), True
-    phone = gathering.assemble(
-        made, dossier.shared, device, dossier.held, dossier.written, asked.token, staged
-    )
+        return _kept(_uploaded(app, dossier, device, asked), file, device), True
+    addresses = gathering.addresses(made, app[VAULT], dossier.shared.account, device, asked.token, staged)
+    phone = gathering.assemble(made, dossier.shared, device, dossier.held, dossier.written, *addresses)
     if not file.exists_for(phone):
         raise Refused(Verdict.FILE_ABSENT, f"the phone option {file.needs} is not set")
     kept = _kept(app[VENDORS][device.vendor].render(file, phone), file, device, dossier.next)
     if file.main:
-        kept = replace(kept, held=_held(app, entry, dossier, device, phone, kept))
+        kept = replace(kept, held=_held(app, asked, entry, dossier, device, phone, kept))
     return kept, False
 
 
 def _held(
-    app: web.Application, entry: Entry, dossier: Dossier, device: Device, phone: Phone, main: KeptFile
+    app: web.Application,
+    asked: Asked,
+    entry: Entry,
+    dossier: Dossier,
+    device: Device,
+    phone: Phone,
+    main: KeptFile,
 ) -> Held | None:
     """What the phone holds with its main file: its others are made now, too, since it asks for them next.
     None when one of them cannot be made."""
     vendor, files, hashes = app[VENDORS][device.vendor], app[KEPT_FILES], dict[str, str]()
-    revision = dossier.standing.revision
+    revision, may_be_kept = dossier.standing.revision, _may_be_kept(app, dossier, asked)
     try:
         for suffix, file in vendor.own_files(phone):
             if file.main:
@@ -209,9 +225,11 @@ def _held(
                     vendor.render(file, replace(phone, contacts=())), file, None
                 ).config_hash
             else:
-                key = _key(entry, revision, phone.mac + suffix)
+                key = _key(entry, revision, asked, phone.mac + suffix)
                 made = files.get(key) or _kept(vendor.render(file, phone), file, device, dossier.next)
-                if made.told is None:  # of one that names the next URL it is to be noted first
+                if (
+                    made.told is None and may_be_kept
+                ):  # of one that names the next URL it is to be noted first
                     files.put(key, made)
                 hashes[suffix] = made.config_hash
     except RenderError:
@@ -227,15 +245,17 @@ async def _dossier(app: web.Application, asked: Asked, entry: Entry) -> Dossier:
     return dossier
 
 
-def _uploaded(dossier: Dossier, asked: Asked) -> bytes:
+def _uploaded(app: web.Application, dossier: Dossier, device: Device, asked: Asked) -> bytes:
     if asked.suffix not in dossier.written:
         raise Refused(Verdict.FILE_ABSENT, "the phone has not uploaded this file yet")
-    return tokens.put_in(dossier.written[asked.suffix], asked.token)
+    key = _own_key(app, asked, device, device.opening) if _binds(app, dossier) else ""
+    return tokens.put_in(dossier.written[asked.suffix], asked.token, key)
 
 
-def _key(entry: Entry, revision: int, file: str) -> Hashable:
-    """All that the content of a file follows from."""
-    return entry.account_id, entry.generation, revision, entry.time.toordinal(), file
+def _key(entry: Entry, revision: int, asked: Asked, file: str) -> Hashable:
+    """All that the content of a file follows from, and the key of the URL, which is good for who it was good
+    for then."""
+    return entry.account_id, entry.generation, revision, entry.time.toordinal(), asked.key, file
 
 
 def _kept(content: bytes, file: File, device: Device | None, following: Next | None = None) -> KeptFile:
@@ -255,10 +275,13 @@ async def _store(request: web.Request, asked: Asked, entry: Entry) -> None:
     an upload which a rotation overtakes is refused."""
     app = request.app
     async with asyncio.timeout(app[PATIENCE].phone):
+        _ensure_key_is_one(asked)
         standing = _current(await app[STANDINGS].of(asked.token), entry)
         _ensure_certificate(request, asked, entry)
         await _refuse_strangers(app, standing, entry)
-        device = _device(app, await _dossier(app, asked, entry), entry)
+        dossier = await _dossier(app, asked, entry)
+        device = _device(app, dossier, entry)
+    _ensure_is_its_url(app, asked, device, device.opening, _binds(app, dossier) and dossier.is_bound)
     file = _file(app[VENDORS], device, asked.suffix)
     if file.upload is None:
         raise Refused(Verdict.FILE_UNKNOWN, "the phone may not write this file")
@@ -275,12 +298,15 @@ async def _store(request: web.Request, asked: Asked, entry: Entry) -> None:
         return
     async with app[DATABASE].write() as session:
         _current(await tokens.resolve(session, app[VAULT], asked.token), entry)
+        await _ensure_is_still_its_url(session, app, dossier, asked)
         # What a phone tells of its URL must not bring a rotated token back, nor keep one in the clear.
         content = tokens.take_out(content)
         write = uploads.append if file.upload == "append" else uploads.replace
         await write(session, device.id, asked.suffix, content)
         if file.element:  # what is in it comes back in a file of ours
             await revisions.bump(session, device.account_id)
+        if _is_to_be_bound(app, dossier, asked):
+            await bindings.put(session, (device.id, dossier.standing.generation, device.opening))
     entry.verdict, entry.reason, entry.status = Verdict.STORED, f"{len(content)} bytes", 201
 
 
@@ -316,6 +342,72 @@ def _current(found: Found | None, entry: Entry) -> Found:
         since = found.retired_at.isoformat(timespec="seconds")
         raise Refused(Verdict.TOKEN_ROTATED, f"the URL was rotated out at {since} by {found.retired_by}")
     return found
+
+
+def _binds(app: web.Application, dossier: Dossier) -> bool:
+    """Whether the phone is served at a URL of its own alone, once it has asked there."""
+    shared, device = dossier.shared, dossier.device
+    return device is not None and gathering.binds(rendering(app), shared.account, device)
+
+
+def _ensure_key_is_one(asked: Asked) -> None:
+    """Of what no server can have made nobody looks whose it is."""
+    if asked.key and not tokens.is_key(asked.key):
+        raise Refused(Verdict.TOKEN_UNKNOWN, "the URL holds no key of this server, or one that is mistyped")
+
+
+def _own_key(app: web.Application, asked: Asked, device: Device, opening: int) -> str:
+    return tokens.key(app[VAULT], asked.token, device.id, opening)
+
+
+def _ensure_is_its_url(
+    app: web.Application, asked: Asked, device: Device, opening: int, is_bound: bool
+) -> None:
+    """Refuses a key that is not the phone's, and once it is bound the URL that all phones share."""
+    if asked.key:
+        own = _own_key(app, asked, device, opening)
+        if not hmac.compare_digest(asked.key.encode(), own.encode()):
+            raise Refused(
+                Verdict.KEY_UNKNOWN, "the URL is one of another phone, or of this one before it was re-opened"
+            )
+    elif is_bound:
+        raise Refused(
+            Verdict.BOUND, "the phone is bound to a URL of its own; if it was reset or replaced, re-open it"
+        )
+
+
+async def _ensure_is_still_its_url(
+    session: AsyncSession, app: web.Application, dossier: Dossier, asked: Asked
+) -> None:
+    """As it is in the transaction that writes: an upload takes its time."""
+    device, generation = dossier.device, dossier.standing.generation
+    assert device
+    found = (await bindings.of(session, [device.id], generation)).get(device.id)
+    if found is None:
+        raise Refused(Verdict.MAC_UNKNOWN, _NO_DEVICE)
+    is_bound = _binds(app, dossier) and found.bound_at is not None
+    _ensure_is_its_url(app, asked, device, found.opening, is_bound)
+
+
+def _is_to_be_bound(app: web.Application, dossier: Dossier, asked: Asked) -> bool:
+    """Whether this request is the first that shows that the phone has stored the URL of its own, and so will
+    ask there again. It shows so with a file that begins a boot; what else its files name it may fetch before
+    it has stored anything."""
+    if dossier.device is None or not asked.key or dossier.is_bound or not _binds(app, dossier):
+        return False
+    return asked.suffix in app[VENDORS][dossier.device.vendor].begins
+
+
+async def _bind(app: web.Application, dossier: Dossier, asked: Asked) -> None:
+    """Before the answer leaves, whose key the URL holds is bound to it, for every server."""
+    device = dossier.device
+    if device and _is_to_be_bound(app, dossier, asked):
+        await app[BINDER].bind(device.id, dossier.standing.generation, device.opening)
+
+
+def _may_be_kept(app: web.Application, dossier: Dossier, asked: Asked) -> bool:
+    """Not before it is bound: another server may bind it, and memory here would not know."""
+    return not _binds(app, dossier) or (bool(asked.key) and dossier.is_bound)
 
 
 async def _refuse_strangers(app: web.Application, standing: Standing, entry: Entry) -> None:

@@ -38,6 +38,8 @@ class Verdict(StrEnum):
     TOKEN_UNKNOWN = "token_unknown"  # noqa: S105
     TOKEN_ROTATED = "token_rotated"  # noqa: S105
     TOKEN_STAGED = "token_staged"  # noqa: S105
+    KEY_UNKNOWN = "key_unknown"
+    BOUND = "bound"
     NO_CERTIFICATE = "no_certificate"
     CERTIFICATE_REFUSED = "certificate_refused"
     MAC_UNKNOWN = "mac_unknown"

@@ -58,6 +58,8 @@ class Row(Base):
     button_overrides: Mapped[list[Any]]
     outbound_number_id: Mapped[str | None] = mapped_column(sa.ForeignKey("phone_numbers.id"), index=True)
     options: Mapped[dict[str, Any]]
+    # How often it was opened again for a phone that lost its key: see `bindings`.
+    opening: Mapped[int] = mapped_column(default=0, server_default=sa.text("0"))
     created_at: Mapped[datetime]
 
 
@@ -86,6 +88,7 @@ class Device:
     button_overrides: tuple[Button, ...]
     outbound_number_id: str | None
     options: Options
+    opening: int = 0
 
     def form(self) -> DeviceForm:
         """The device as its own form, to be changed in part."""
@@ -142,6 +145,14 @@ async def of(session: AsyncSession, account_id: str, ids: Sequence[str]) -> list
     """Those of `ids` that are devices of the account."""
     rows = await session.scalars(sa.select(Row).where(Row.account_id == account_id, Row.id.in_(ids)))
     return await _with_lines(session, list(rows))
+
+
+async def reopen(session: AsyncSession, account_id: str, device_id: str) -> Device:
+    """From now on the phone has another key, and is bound by none."""
+    row = await _row(session, account_id, device_id)
+    row.opening += 1
+    await session.flush()
+    return await _device(session, row)
 
 
 async def delete(session: AsyncSession, account_id: str, device_id: str) -> None:
@@ -229,8 +240,9 @@ def lack(options: Options) -> str | None:
     return None
 
 
-def provisioning_url(base_url: str, token: str) -> str:
-    return f"{base_url}/p/{token}/"
+def provisioning_url(base_url: str, token: str, key: str = "") -> str:
+    """With a key that of one phone alone."""
+    return f"{base_url}/p/{token}/{key}/" if key else f"{base_url}/p/{token}/"
 
 
 def check_form(rendering: Rendering, account: Options, form: DeviceForm) -> None:
@@ -241,6 +253,8 @@ def check_form(rendering: Rendering, account: Options, form: DeviceForm) -> None
 
 
 def write_columns(row: Row, vendors: Vendors, form: DeviceForm) -> None:
+    if row.mac and row.mac != form.mac:  # another phone takes its place, and is not to have its key
+        row.opening += 1
     row.mac, row.vendor, row.model, row.expansion = (
         form.mac,
         _vendor(vendors, form).name,
@@ -378,4 +392,5 @@ def restore(row: Any, lines: Iterable[str]) -> Device:
         restored(row.button_overrides),
         row.outbound_number_id,
         Options.model_validate(row.options),
+        row.opening,
     )

@@ -36,6 +36,7 @@ _DEVICE: Final = (
     "button_overrides",
     "outbound_number_id",
     "options",
+    "opening",
 )
 _JSON: Final = ("button_overrides", "options")
 _EXTENSION: Final = (
@@ -48,16 +49,18 @@ _EXTENSION: Final = (
     "sip_password",
 )
 _NEXT: Final = ("id", "generation", "sealed", "told_at")
+_BOUND: Final = ("generation", "opening")
 _COLUMNS: Final = (
     *COLUMNS,
     *(f"s.{name}" for name in _NEXT),
+    *(f"b.{name}" for name in _BOUND),
     # As text, which is not what every driver makes of JSON.
     *(f"CAST(d.{name} AS text)" if name in _JSON else f"d.{name}" for name in _DEVICE),
     *(f"e.{name}" for name in _EXTENSION),
     "u.suffix",
     "u.content",
 )
-_FIRST: Final = len(COLUMNS) + len(_NEXT)  # column of the device
+_FIRST: Final = len(COLUMNS) + len(_NEXT) + len(_BOUND)  # column of the device
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,12 +75,14 @@ class Next:
 @dataclass(frozen=True, slots=True)
 class Dossier:
     """`next` is the token that is staged. `device` is None where the account has none of this MAC address.
-    `held` are its lines' extensions, with their SIP passwords; `written` are uploads by suffix."""
+    `is_bound` is whether it has asked at the URL of its own. `held` are its lines' extensions, with their SIP
+    passwords; `written` are uploads by suffix."""
 
     standing: Standing
     next: Next | None
     shared: Shared
     device: Device | None
+    is_bound: bool
     held: Sequence[tuple[Extension, str]]
     written: Mapping[str, bytes]
 
@@ -118,7 +123,8 @@ class Dossiers:
         if shared is None or revision != now.revision or not shared.suffices(device):
             return None
         following, held = self._next(rows, now.account_id), self._held(rows, now.account_id)
-        return Dossier(now, following, shared, device, held, _written(rows))
+        is_bound = device is not None and _bound(rows) == (now.generation, device.opening)
+        return Dossier(now, following, shared, device, is_bound, held, _written(rows))
 
     async def _read(self, values: Sequence[Any]) -> Dossier | None:
         async with self._database.read() as session:
@@ -166,6 +172,7 @@ SELECT {", ".join(_COLUMNS)}
 FROM {TABLES}
 LEFT JOIN provisioning_tokens s ON s.account_id = t.account_id AND s.state = 'staged'
 LEFT JOIN devices d ON d.account_id = t.account_id AND d.mac = ?
+LEFT JOIN bindings b ON b.device_id = d.id
 LEFT JOIN device_lines l ON l.device_id = d.id
 LEFT JOIN extensions e ON e.id = l.extension_id
 LEFT JOIN uploads u ON u.device_id = d.id AND u.suffix IN ({", ".join("?" * suffixes)})
@@ -180,6 +187,11 @@ def _device(rows: Sequence[Any]) -> Device | None:
         return None
     row |= {name: json.loads(row[name]) for name in _JSON}
     return devices.restore(SimpleNamespace(**row), _lines(rows))
+
+
+def _bound(rows: Sequence[Any]) -> tuple[Any, ...]:
+    """Of which generation and opening the device's last binding is."""
+    return tuple(rows[0][_FIRST - len(_BOUND) : _FIRST])
 
 
 def _lines(rows: Sequence[Any]) -> Mapping[str, Sequence[Any]]:

@@ -25,6 +25,8 @@ class Outcome(StrEnum):
     OVER_HTTP = "over_http"
     OLD_URL = "old_url"
     NEXT_URL = "next_url"
+    BOUND = "bound"
+    OTHER_KEY = "other_key"
     NO_CERTIFICATE = "no_certificate"
     CERTIFICATE_REFUSED = "certificate_refused"
     NOT_ON_ACCOUNT = "not_on_account"
@@ -48,6 +50,14 @@ class Finding:
     advice: str = ""
 
 
+_BOUND: Final = Finding(
+    Outcome.BOUND,
+    "it asked at the URL that all phones share, and is bound to one of its own",
+    "If it was reset or replaced, re-open it on this page: it is bound anew when it comes. If nobody was at"
+    " it, somebody else has the account's URL and asked for this phone's files: rotate.",
+)
+
+
 def failure(requests: Sequence[Row], last: Mapping[str, Row], vendor: Vendor | None) -> Finding:
     """Why it did not come up: the first that holds. `last` is the last request for each file, by suffix."""
     verdicts = {row.verdict: row for row in requests}
@@ -63,7 +73,7 @@ def failure(requests: Sequence[Row], last: Mapping[str, Row], vendor: Vendor | N
             "it asked with the next provisioning URL, which was not in force yet",
             "It keeps its configuration, and comes back by itself once the rotation is committed.",
         )
-    if finding := _certificate(verdicts):
+    if finding := _binding(verdicts) or _certificate(verdicts):
         return finding
     if Verdict.MAC_UNKNOWN in verdicts:
         return Finding(
@@ -81,6 +91,18 @@ def failure(requests: Sequence[Row], last: Mapping[str, Row], vendor: Vendor | N
     if row := failed.get(Verdict.RENDER_ERROR):
         return _render_error(row)
     return _unfinished(requests, last, vendor)
+
+
+def _binding(verdicts: Mapping[str, Row]) -> Finding | None:
+    if Verdict.BOUND in verdicts:
+        return _BOUND
+    if Verdict.KEY_UNKNOWN in verdicts:
+        return Finding(
+            Outcome.OTHER_KEY,
+            "it asked at a URL of its own that is not this phone's, or was until the phone was re-opened",
+            "Give it the URL that all phones share (Settings, Devices): there it is told its own again.",
+        )
+    return None
 
 
 def _certificate(verdicts: Mapping[str, Row]) -> Finding | None:
@@ -178,6 +200,8 @@ def faults(requests: Sequence[Row], last: Mapping[str, Row], base_url: str) -> I
             "Give it the URL with https; whoever listened knows the URL, so rotate it. If it did come over"
             " https, the proxy in front of this server is not among PROVISIONING_TRUSTED_PROXIES.",
         )
+    if any(row.verdict == Verdict.BOUND for row in requests):
+        yield _BOUND
     yield from (_render_error(row) for row in last.values() if row.verdict == Verdict.RENDER_ERROR)
     verdicts = {row.verdict: row for row in requests if row.method in _WRITES}
     if row := verdicts.get(Verdict.UNAVAILABLE):

@@ -92,5 +92,6 @@ def _add(found: dict[Any, Kind], account_id: str, rows: Sequence[Any]) -> None:
         values |= {column: json.loads(values[column]) for column in _JSON}
         row = SimpleNamespace(id=device_id, account_id=account_id, mac=mac, name=name, **values)
         row.outbound_number_id = None  # no file tells it
+        row.opening = 0  # what follows from it is masked
         found[key] = Kind(devices.restore(row, ()), voicemail)
     found[key].members.append(Member(device_id, mac, name, tuple((n, d, u) for n, d, u, _ in lines)))

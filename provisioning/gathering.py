@@ -1,10 +1,12 @@
 """Gathering: all that a phone is to know when it boots, as one value, and the files that follow from it."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
+import tokens
 from button_templates import library
 from button_templates.layout import Button
 from provisioning import accounts, extensions, locations, uploads
@@ -50,7 +52,8 @@ async def gather(
     await add_to(session, shared, device)
     held = await extensions.with_passwords(session, vault, device.account_id, device.lines)
     written = await _written(session, rendering.vendors[device.vendor], device)
-    return assemble(rendering, shared, device, held, written, token, staged)
+    url, staged_url = addresses(rendering, vault, shared.account, device, token, staged)
+    return assemble(rendering, shared, device, held, written, url, staged_url)
 
 
 async def share(session: AsyncSession, vault: Vault, account_id: str) -> Shared:
@@ -74,10 +77,11 @@ def assemble(
     device: Device,
     held: Sequence[tuple[Extension, str]],
     written: Mapping[str, bytes],
-    token: str,
-    staged: str | None = None,
+    url: str,
+    staged_url: str | None = None,
 ) -> Phone:
-    """`held` are the lines' extensions with their SIP passwords, `written` the phone's uploads by suffix."""
+    """`held` are the lines' extensions with their SIP passwords, `written` the phone's uploads by suffix.
+    `url` and `staged_url` are its `addresses`."""
     vendor = rendering.vendors[device.vendor]
     model = vendor.models.get(device.model)
     if model is None:
@@ -101,10 +105,35 @@ def assemble(
         zone=zone(rendering, shared, device),
         today=rendering.today,
         admin_password=shared.admin_password,
-        url=provisioning_url(rendering.base_url, token),
-        staged_url=provisioning_url(rendering.base_url, staged) if staged else None,
+        url=url,
+        staged_url=staged_url,
         contacts=_contacts(vendor, written),
     )
+
+
+def addresses(
+    rendering: Rendering, vault: Vault, account: Account, device: Device, token: str, staged: str | None
+) -> tuple[str, str | None]:
+    """Where the phone is to ask with this token, and with the staged one: at a URL of its own where the
+    account binds its phones."""
+    own = binds(rendering, account, device)
+    url, staged_url = (
+        text
+        and provisioning_url(
+            rendering.base_url, text, tokens.key(vault, text, device.id, device.opening) if own else ""
+        )
+        for text in (token, staged)
+    )
+    assert url
+    return url, staged_url
+
+
+def binds(rendering: Rendering, account: Account, device: Device) -> bool:
+    """Whether the phone is told a URL of its own, and bound to it. A phone of which it is not known that it
+    takes its URL from a file is not: it would never ask there, and somebody else might."""
+    vendor = rendering.vendors[device.vendor]
+    model = vendor.models.get(device.model)
+    return account.bind_phones and model is not None and vendor.unstaged(model) is None
 
 
 def zone(rendering: Rendering, shared: Shared, device: Device) -> str:
@@ -118,8 +147,11 @@ def zone(rendering: Rendering, shared: Shared, device: Device) -> str:
 def site(
     rendering: Rendering, account: Account, vendor: Vendor, name: str, url: str, staged_url: str | None
 ) -> Site:
-    """What all phones of the account find under its URL in the file of this name."""
-    told = staged_url if vendor.shares_next_url(name) else None
+    """What all phones of the account find under this URL in the file of this name.
+
+    Where phones have URLs of their own, their own files alone name the next one: of who asks for a file that
+    is nobody's, nobody knows which key it will have. A phone takes what its own file says after it."""
+    told = staged_url if vendor.shares_next_url(name) and not account.bind_phones else None
     return Site(url, resolve(rendering.platform, account.options), told)
 
 
@@ -150,9 +182,15 @@ def masked(phone: Phone, base_url: str) -> Phone:
         phone,
         lines=tuple(replace(line, sip_password=MASK) for line in phone.lines),
         admin_password=MASK,
-        url=provisioning_url(base_url, MASK),
-        staged_url=phone.staged_url and provisioning_url(base_url, MASK),
+        url=masked_url(phone.url, base_url),
+        staged_url=phone.staged_url and masked_url(phone.staged_url, base_url),
     )
+
+
+def masked_url(url: str, base_url: str) -> str:
+    """The provisioning URL with neither its token nor its key."""
+    start = f"{base_url}/p/"
+    return start + re.sub("[^/]+", MASK, url.removeprefix(start))
 
 
 async def _written(session: AsyncSession, vendor: Vendor, device: Device) -> Mapping[str, bytes]:

@@ -183,7 +183,9 @@ class Holdings:
                 assert sighting.held
                 known.digests[device.id] = sighting.held.digest
             else:
-                known.digests[device.id] = _made(rendering, shared, device, lines, token or "", staged)
+                known.digests[device.id] = _made(
+                    rendering, self._vault, shared, device, lines, token or "", staged
+                )
                 await asyncio.sleep(0)  # phones that fetch meanwhile do not wait
 
     def _is_as_then(
@@ -198,11 +200,18 @@ class Holdings:
 
 
 def _made(
-    rendering: Rendering, shared: Shared, device: Device, lines: _Lines, token: str, staged: str | None
+    rendering: Rendering,
+    vault: Vault,
+    shared: Shared,
+    device: Device,
+    lines: _Lines,
+    token: str,
+    staged: str | None,
 ) -> str:
     held = [lines[extension_id] for extension_id in device.lines]
     try:
-        phone = gathering.assemble(rendering, shared, device, held, {}, token, staged)
+        addresses = gathering.addresses(rendering, vault, shared.account, device, token, staged)
+        phone = gathering.assemble(rendering, shared, device, held, {}, *addresses)
         return newest(rendering.vendors[device.vendor], phone)
     except RenderError:
         return _NOT_MADE

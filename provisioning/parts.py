@@ -6,6 +6,7 @@ from typing import Final
 from aiohttp import web
 
 from provisioning.anonymous import Anonymous
+from provisioning.bindings import Binder
 from provisioning.boot_log import BootLog
 from provisioning.config import Config
 from provisioning.db import Database, now
@@ -33,6 +34,7 @@ DIRECT: Final = web.AppKey[Direct]("direct")
 STANDINGS: Final = web.AppKey("standings", Standings)
 KEPT_FILES: Final = web.AppKey("kept_files", KeptFiles)
 DOSSIERS: Final = web.AppKey("dossiers", Dossiers)
+BINDER: Final = web.AppKey("binder", Binder)
 PRUNER: Final = web.AppKey("pruner", Pruner)
 HOLDINGS: Final = web.AppKey("holdings", Holdings)
 SENDER: Final = web.AppKey("sender", Sender)

@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from provisioning import extensions, fleet, gathering
 from provisioning.accounts import Account
-from provisioning.devices import MASK, Device, Rendering
+from provisioning.devices import MASK, Device, Rendering, provisioning_url
 from provisioning.errors import RenderError
 from provisioning.extensions import Extension
 from provisioning.fleet import Kind, Member
@@ -182,8 +182,11 @@ def _assembled(
         (Extension("", *cast(tuple[str, str, str], line), None, box), secret)
         for line, box, secret in zip(lines, voicemail, secrets or [MASK] * len(lines), strict=True)
     ]
+    url = provisioning_url(
+        rendering.base_url, MASK, MASK if gathering.binds(rendering, shared.account, device) else ""
+    )
     try:
-        return gathering.assemble(rendering, shared, replace(device, mac=cast(str, mac)), held, {}, MASK)
+        return gathering.assemble(rendering, shared, replace(device, mac=cast(str, mac)), held, {}, url)
     except RenderError as error:
         return error
 

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-import tokens
-from provisioning.devices import MASK, Device
+from provisioning.devices import Device
 from provisioning.errors import Conflict, TooMany
+from provisioning.gathering import masked_url
 from provisioning.phones.options import Options
 from provisioning.phones.phone import Model
 from provisioning.phones.vendor import Vendor
@@ -73,13 +73,15 @@ async def run(
     device: Device,
     options: Options,
     *,
+    token: str,
     url: str,
     staged_url: str | None,
     origin: str,
     firmware: str | None,
     at: datetime,
 ) -> TestBoot:
-    """Boots as the device from its provisioning URL, which is asked for at `origin`, the server's own.
+    """Boots as the device from its provisioning URL with this token, which is asked for at `origin`, the
+    server's own.
 
     `staged_url` is the next one, which the phone may be told. `firmware` is what the phone told last. Raises
     `Conflict` while one of this device is under way, and `TooMany` where several are.
@@ -89,8 +91,7 @@ async def run(
         raise Conflict("a test boot of this phone is under way")
     if len(_running) >= _AT_ONCE:
         raise TooMany(5, "several test boots are under way")
-    token = url.split("/")[-2]
-    public = url.removesuffix(f"/p/{token}/")
+    public = url.partition(f"/p/{token}/")[0]
     way = Way(public, origin, {HEADER: mark(vault, token)}, _certificate(options))
     _running.add(device.id)
     began = time.perf_counter()
@@ -104,7 +105,7 @@ async def run(
         steps=[_step(boot, exchange) for exchange in boot.exchanges],
         came_up=boot.came_up,
         problems=boot.problems,
-        url=tokens.redact(phone.provisioning_url().replace(token, MASK)),
+        url=masked_url(phone.provisioning_url(), public),
         lines=phone.lines(),
         keys=list(phone.keys().items()),
         clock=_clock(phone, at.replace(microsecond=0)) if boot.applied else None,

@@ -48,10 +48,11 @@ class Canaries:
     stock: Stock
     http: aiohttp.ClientSession
     said: list[str] = field(default_factory=list)
+    keys: set[str] = field(default_factory=set)  # of phones' own URLs
 
     @property
     def secrets(self) -> set[str]:
-        return {self.stock.token, *self.stock.keys.values(), *PASSWORDS.values()}
+        return {*self.keys, self.stock.token, *self.stock.keys.values(), *PASSWORDS.values()}
 
     async def call(
         self, method: str, path: str, body: object = None, headers: Mapping[str, str] | None = None
@@ -115,6 +116,22 @@ async def planted(canaries: Canaries) -> None:
     await canaries.call("POST", "/users", user)
 
 
+async def bound(canaries: Canaries, mac: str, name: str) -> str:
+    """The URL of the phone's own, as its file of this name says it, with which it has asked."""
+    await canaries.call("PATCH", "/account/provisioning", {"bind_phones": True})
+    canaries.said.pop()  # it shows the URL
+    found = await canaries.call("GET", f"/devices?q={mac}")
+    files = await canaries.call("GET", f"/devices/{found['data'][0]['id']}/files?reveal=true")
+    canaries.said.pop()  # and these the key
+    (content,) = (each["content"] for each in files["data"] if each["name"] == name)
+    key = next(part for part in content.split("/") if part.startswith("ppk"))
+    canaries.keys.add(key)
+    url = f"{canaries.shell.url}/p/{canaries.stock.token}/{key}/"
+    async with canaries.http.get(f"{url}{mac}.cfg") as answer:
+        assert answer.status == 200
+    return url
+
+
 @pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 async def test_no_request_makes_a_server_tell_a_secret(canaries: Canaries) -> None:
     token, key, port = canaries.stock.token, canaries.stock.keys["admin"], canaries.shell.port
@@ -124,7 +141,18 @@ async def test_no_request_makes_a_server_tell_a_secret(canaries: Canaries) -> No
             body = {"email": "canary@example.com", "password": PASSWORDS[password]}
             await canaries.call("POST", "/session", body, {"Authorization": ""})
         host = f"Host: 127.0.0.1:{port}\r\n"
+        own = await bound(canaries, MAC, FILE)
+        key_ = own.split("/")[-2]
+        their = await bound(canaries, "64167f102005", "64167f102005-account.cfg")
         for line in (
+            f"GET /p/{token}/{key_}/{FILE} HTTP/9.9\r\n{host}\r\n",
+            f"GET /p/{token}/{key_}/{'x' * 9000} HTTP/1.1\r\n{host}\r\n",
+            f"GET /p/{token}/{key_[:-1]}/{FILE} HTTP/1.1\r\n{host}User-Agent: {key_}\r\n"
+            "Connection: close\r\n\r\n",
+            f"GET /p/{token}/x/{key_}/{FILE} HTTP/1.1\r\n{host}Connection: close\r\n\r\n",
+            f"GET /p/{token}/{key_.upper()}/{FILE} HTTP/1.1\r\n{host}Connection: close\r\n\r\n",
+            f"GET /p/{token}/{their.split('/')[-2]}/{FILE} HTTP/1.1\r\n{host}Connection: close\r\n\r\n",
+            f"GET /settings?next=/p/{token}/{key_}/ HTTP/1.1\r\n{host}Connection: close\r\n\r\n",
             f"GET /p/{token}/{FILE} HTTP/9.9\r\n{host}\r\n",
             f"GET /p/{token}/{FILE} HTTP/1.1\r\nBad header {token}\r\n\r\n",
             f"GET /p/{token}/{FILE} HTTP/1.1\r\n{host}Content-Length: {token}\r\n\r\n",
@@ -145,8 +173,7 @@ async def test_no_request_makes_a_server_tell_a_secret(canaries: Canaries) -> No
             answer = await canaries.raw(line)
             assert answer.startswith(("HTTP/1.1 4", "HTTP/1.1 303 ", "HTTP/1.0 4")), (line, answer)
         for name in ("64167f102005-app.log", "64167f102005-phone.cfg"):
-            url = f"{canaries.shell.url}/p/{token}/{name}"
-            async with canaries.http.put(url, data=f"<a url='{url}'/>") as answered:
+            async with canaries.http.put(their + name, data=f"<a url='{their}{name}'/>") as answered:
                 assert answered.status == 201
         await canaries.ask()
     everything = canaries.everything()

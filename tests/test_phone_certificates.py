@@ -251,6 +251,27 @@ async def test_through_a_trusted_proxy_the_certificate_is_judged_the_same(
         assert (await said(url, file, headers={HEADER: header})).startswith(b"HTTP/1.1 200 ")
 
 
+async def test_a_bound_phone_is_asked_for_its_certificate_and_its_key(
+    behind: House, stock: Stock, yealink: Held
+) -> None:
+    admin, file = stocked(behind, stock).admin, f"{YEALINK}.cfg"
+    assert (await admin.patch("/account/provisioning", {"bind_phones": True})).status == 200
+    where = f"/devices/{(await admin.get(f'/devices?q={YEALINK}')).json['data'][0]['id']}"
+    shown = (await admin.get(f"{where}/files/{file}?reveal=true")).json["content"]
+    own = re.findall(r"auto_provision.server.url = (\S+)", shown)[0].replace("https://", "http://")
+    shared = (await second_url(behind, stock)).replace("https://", "http://")
+    good, other = ({HEADER: made([mac], by=yealink).header()} for mac in (YEALINK, OTHER_YEALINK))
+    for headers in ({}, other):
+        assert await said(own, file, headers=headers) == REFUSED
+    assert (await admin.get(where)).json["bound"] is False
+    for _ in range(3):  # the last is from memory
+        assert (await said(own, file, headers=good)).startswith(b"HTTP/1.1 200 ")
+    for headers in ({}, other):
+        assert await said(own, file, headers=headers) == REFUSED
+    assert await said(shared, file, headers=good) == REFUSED
+    assert (await last(behind))[0] == "bound"
+
+
 async def test_what_is_no_certificate_in_the_proxys_header_is_refused(
     behind: House, stock: Stock, yealink: Held
 ) -> None:

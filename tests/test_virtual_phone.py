@@ -178,6 +178,27 @@ async def test_a_phone_that_is_sent_elsewhere_does_not_come_up(aiohttp_server: A
     assert phone.provisioning_url() == "https://old.example.com/p/gone/"
 
 
+@pytest.mark.parametrize(
+    ("asked", "told", "is_well"),
+    [
+        ("", "ppk1a2b3c/", True),
+        ("ppk1a2b3c/", "ppk1a2b3c/", True),
+        ("ppk1a2b3c/", "", True),
+        ("ppk1a2b3c/", "ppk9z9z9z/", False),
+        ("", "folder/", False),
+        ("", "ppk1a2b3c/ppk9z9z9z/", False),
+    ],
+)
+async def test_a_phone_may_be_told_an_address_of_its_own_beneath_and_the_one_above_again(
+    aiohttp_server: AiohttpServer, asked: str, told: str, is_well: bool
+) -> None:
+    files = {f"{asked}{MAC}.boot": BOOT, f"{asked}{MAC}.cfg": GOOD.replace("{url}", f"{{url}}{told}")}
+    folder = await serve(aiohttp_server, files)
+    boot = await yealink().boot(folder.url + asked)
+    assert boot.came_up is is_well
+    assert boot.moves is (asked != told)
+
+
 @pytest.mark.parametrize("missing", ["user_name", "password", "sip_server.1.address", "enable"])
 async def test_a_phone_without_a_line_that_registers_does_not_come_up(
     aiohttp_server: AiohttpServer, missing: str

@@ -18,9 +18,10 @@ from tokens.table import (
     staged,
     staged_generation,
 )
-from tokens.text import is_well_formed, make, put_in, redact, take_out
+from tokens.text import KEY_PREFIX, is_key, is_well_formed, key, make, put_in, redact, take_out
 
 __all__ = [
+    "KEY_PREFIX",
     "Resolved",
     "Rotation",
     "Token",
@@ -30,7 +31,9 @@ __all__ = [
     "current",
     "generate",
     "generation",
+    "is_key",
     "is_well_formed",
+    "key",
     "last_rotation",
     "make",
     "note_told",

@@ -6,7 +6,7 @@ from typing import Annotated
 from pydantic import Field
 
 import tokens
-from provisioning import accounts, boots, devices, sightings
+from provisioning import accounts, boots, devices, gathering, sightings
 from provisioning import test_boot as test_boots
 from provisioning.api.devices import BootAnswer
 from provisioning.api.operation import READER, TECHNICIAN, Answer, Call, Paging, operation
@@ -185,6 +185,9 @@ async def test_boot(call: Call) -> TestBootAnswer:
     staged = await tokens.staged(call.session, call.vault, call.account_id)
     account = await accounts.get(call.session, call.account_id)
     seen = await _sighting(call, device.mac)
+    url, staged_url = gathering.addresses(
+        call.rendering, call.vault, account, device, current.text, staged.text if staged else None
+    )
     # A boot takes its time; no connection of the database waits for it.
     await call.session.close()
     done = await test_boots.run(
@@ -192,8 +195,9 @@ async def test_boot(call: Call) -> TestBootAnswer:
         vendor,
         device,
         resolve(call.rendering.platform, account.options, device.options),
-        url=devices.provisioning_url(call.rendering.base_url, current.text),
-        staged_url=devices.provisioning_url(call.rendering.base_url, staged.text) if staged else None,
+        token=current.text,
+        url=url,
+        staged_url=staged_url,
         origin=call.origin,
         firmware=seen.firmware,
         at=now(),

@@ -9,6 +9,8 @@ from pydantic import AfterValidator, ConfigDict, Field
 import tokens
 from button_templates.layout import Button
 from provisioning import (
+    accounts,
+    bindings,
     boot_log,
     caller_id,
     device_csv,
@@ -40,7 +42,7 @@ class DeviceAnswer(Answer):
     """`status` is `pending` before the first fetch, `stale` when the last one came with a rotated token.
 
     `config_current` says whether the phone's own files would be the same if it fetched them now; null while
-    it has never fetched them.
+    it has never fetched them. `bound` is whether it is served at the URL of its own alone, since `bound_at`.
     """
 
     volatile = frozenset(
@@ -52,6 +54,8 @@ class DeviceAnswer(Answer):
             "last_fetch_generation",
             "firmware",
             "config_current",
+            "bound",
+            "bound_at",
         }
     )
 
@@ -74,6 +78,8 @@ class DeviceAnswer(Answer):
     last_fetch_generation: int | None
     firmware: str | None
     config_current: bool | None
+    bound: bool
+    bound_at: datetime | None
 
 
 class CurrentCountAnswer(Answer):
@@ -155,7 +161,12 @@ BootPage = page_of(BootAnswer)
 
 
 def _answer(
-    device: Device, number: str | None, seen: Sighting, generation: int, current: bool | None
+    device: Device,
+    number: str | None,
+    seen: Sighting,
+    generation: int,
+    current: bool | None,
+    bound_at: datetime | None,
 ) -> DeviceAnswer:
     return DeviceAnswer(
         id=device.id,
@@ -177,6 +188,8 @@ def _answer(
         last_fetch_generation=seen.generation,
         firmware=seen.firmware,
         config_current=current,
+        bound=bound_at is not None,
+        bound_at=bound_at,
     )
 
 
@@ -187,8 +200,17 @@ async def _answers(call: Call, found: Sequence[Device]) -> list[DeviceAnswer]:
     current = await call.holdings.current(
         call.session, call.rendering, call.account_id, found, seen, remember=not call.writes
     )
+    account = await accounts.get(call.session, call.account_id)
+    bound = await bindings.of(call.session, [device.id for device in found], generation)
     return [
-        _answer(device, shown[device.id], seen.get(device.mac, Sighting()), generation, current[device.id])
+        _answer(
+            device,
+            shown[device.id],
+            seen.get(device.mac, Sighting()),
+            generation,
+            current[device.id],
+            bound[device.id].bound_at if gathering.binds(call.rendering, account, device) else None,
+        )
         for device in found
     ]
 
@@ -308,6 +330,24 @@ async def update(call: Call, body: Input) -> DeviceAnswer:
     after = await _one(call, device)
     call.changed(before, after)
     return after
+
+
+@operation(
+    "POST",
+    "/devices/{id}/reopen",
+    "device.reopen",
+    roles=TECHNICIAN,
+    answer=DeviceAnswer,
+    resource="device/{id}",
+)
+async def reopen(call: Call) -> DeviceAnswer:
+    """Open a phone that is bound to a URL of its own: that URL is refused from now on, and the next one that
+    comes at the URL which all phones share is told another one, and bound to it."""
+    before = await read(call)
+    call.expect(before)
+    device = await devices.reopen(call.session, call.account_id, call.id)
+    call.detail["was_bound"] = before.bound
+    return await _one(call, device)
 
 
 @operation("DELETE", "/devices/{id}", "device.delete", roles=TECHNICIAN, resource="device/{id}")

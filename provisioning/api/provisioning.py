@@ -4,10 +4,10 @@ from datetime import datetime
 from typing import Literal
 
 import tokens
-from provisioning import accounts, devices, sightings, staging
-from provisioning.api.operation import ADMIN, READER, Answer, Call, operation
+from provisioning import accounts, bindings, devices, sightings, staging
+from provisioning.api.operation import ADMIN, READER, Answer, Call, merged, operation, patch
 from provisioning.errors import Conflict, Stale, invalid
-from provisioning.fields import AdminPassword, Input, Text
+from provisioning.fields import AdminPassword, Input, Text, check
 
 
 class DeviceCounts(Answer):
@@ -47,18 +47,28 @@ class StagedAnswer(Answer):
 
 
 class ProvisioningAnswer(Answer):
-    """`token` is null and `generation` 0 before the first one is generated. A viewer sees no secrets."""
+    """`token` is null and `generation` 0 before the first one is generated. A viewer sees no secrets.
+
+    `bind_phones` is whether each phone is served at a URL of its own alone, once it has asked there, as
+    `bound_phones` of them have.
+    """
 
     token: str | None
     provisioning_url: str | None
     admin_password: str | None
     generation: int
     created_at: datetime | None
+    bind_phones: bool
+    bound_phones: int
     devices: DeviceCounts
     staged: StagedAnswer | None
 
     def etag(self) -> str:
         return f'"{self.generation}"'
+
+
+class ProvisioningForm(Input):
+    bind_phones: bool
 
 
 class RotateBody(Input):
@@ -91,12 +101,15 @@ async def read(call: Call) -> ProvisioningAnswer:
     counts = await sightings.counts(call.session, call.account_id, generation)
     shown = current if call.reveals else None
     password = await accounts.admin_password(call.session, call.vault, call.account_id)
+    account = await accounts.get(call.session, call.account_id)
     return ProvisioningAnswer(
         token=shown.text if shown else None,
         provisioning_url=devices.provisioning_url(call.rendering.base_url, shown.text) if shown else None,
         admin_password=password if call.reveals else None,
         generation=generation,
         created_at=current.created_at if current else None,
+        bind_phones=account.bind_phones,
+        bound_phones=await bindings.count(call.session, call.account_id, generation),
         devices=DeviceCounts(**counts),
         staged=await _staged(call),
     )
@@ -120,6 +133,29 @@ async def _staged(call: Call) -> StagedAnswer | None:
         not_offered=progress.not_offered,
         not_offered_phones=[StagedPhoneAnswer.model_validate(phone) for phone in progress.not_offered_phones],
     )
+
+
+@operation(
+    "PATCH",
+    "/account/provisioning",
+    "provisioning.update",
+    roles=ADMIN,
+    answer=ProvisioningAnswer,
+    body=patch(ProvisioningForm),
+)
+async def update(call: Call, body: Input) -> ProvisioningAnswer:
+    """Switch on that phones are bound: with its next fetch each is told a URL of its own, and once it has
+    asked there it is served there alone. Switched off, phones are told the URL that all share again."""
+    await _expected(call)
+    account = await accounts.get(call.session, call.account_id)
+    before = ProvisioningForm(bind_phones=account.bind_phones)
+    form = check(ProvisioningForm, merged(before, body))
+    if form != before:
+        await accounts.set_bind_phones(call.session, account.id, form.bind_phones)
+        # Phones that went back to the URL that all share are not to be refused there.
+        await bindings.end(call.session, account.id)
+        call.detail["changed"] = {"bind_phones": {"old": before.bind_phones, "new": form.bind_phones}}
+    return await read(call)
 
 
 @operation(

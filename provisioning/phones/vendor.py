@@ -142,6 +142,8 @@ class Vendor:
         # By suffix; a vendor of an operator's own may say nothing of it.
         self.boot_order: Sequence[str] = data.get("boot", {}).get("order", ())
         self.boot_settings: Sequence[str] = data.get("boot", {}).get("settings", ())
+        # A phone that asks for one of these begins a boot: it has stored the address that it asks at.
+        self.begins = frozenset(self.boot_order) or {suffix for suffix, f in self.files.items() if f.main}
         self.shared = [(re.compile(s.pop("pattern")), s.pop("name", None), File(**s)) for s in data["shared"]]
         self.models = {model.name: model for model in map(_model, data["models"])}
         self._user_agent = re.compile(data["user_agent"]["pattern"], re.IGNORECASE)
@@ -202,8 +204,8 @@ class Vendor:
                 yield name.format_map(model.facts), file, False
 
     def unstaged(self, model: Model, firmware: str | None = None) -> str | None:
-        """Why a staged rotation is not offered to a phone of `model`, None where it is. `firmware` is what
-        the phone itself last said."""
+        """Why a staged rotation, or a URL of its own, is not offered to a phone of `model`, None where it is.
+        `firmware` is what the phone itself last said."""
         if "unstaged" not in self.data:
             return "nobody has said yet how this vendor's phones take another provisioning URL"
         for rule in self.data["unstaged"]:

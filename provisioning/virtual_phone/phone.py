@@ -18,6 +18,7 @@ Transport = Literal["udp", "tcp", "tls", "dns"]
 Srtp = Literal["off", "optional", "required"]
 Slot = tuple[int, int]
 
+_KEY = re.compile(r"/ppk[0-9a-z]+/?\Z")
 _SECRET = re.compile(r"password|passwd|pin$|server\.url|servername|encryption\.key|aes_key", re.IGNORECASE)
 
 
@@ -101,7 +102,8 @@ class VirtualPhone(ABC):
         in it. After `seconds` the boot is broken off, and has not come up.
 
         A phone that is told another address asks there next. To send it away is a mistake, unless it is to
-        `staged_url`, which is to be in force soon. Where it finds nothing, it goes on with what it holds.
+        `staged_url`, which is to be in force soon, or to an address of its own beneath, or back from there.
+        Where it finds nothing, it goes on with what it holds.
         """
         problems = Problems()
         self._booted_from, self.applied = url, ()
@@ -121,7 +123,8 @@ class VirtualPhone(ABC):
             self._inspect(problems)
         told = self.provisioning_url()
         moves = not _same_address(told, url)
-        astray = moves and not (staged_url and _same_address(told, staged_url))
+        known = [url, *([staged_url] if staged_url else [])]
+        astray = moves and not any(_leads_on(told, address) for address in known)
         if astray:
             problems.add("the address that the phone was told is not the one that it booted from")
         came_up = had and not astray and any(line.registers for line in self.lines())
@@ -170,6 +173,18 @@ class VirtualPhone(ABC):
     @abstractmethod
     def dials(self, number: str) -> Dialled:
         """What the digit map makes of `number` as it is typed."""
+
+
+def _leads_on(told: str, known: str) -> bool:
+    """Whether it is the known address, or the phone's own beneath it, or the one above the phone's own."""
+    return any(
+        _same_address(a, b) for a, b in ((told, known), (_shared(told), known), (told, _shared(known)))
+    )
+
+
+def _shared(address: str) -> str:
+    """The address without the key of one phone, where it ends in one."""
+    return _KEY.sub("/", address)
 
 
 def _same_address(told: str, used: str) -> bool:

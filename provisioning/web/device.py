@@ -107,13 +107,13 @@ async def _lines_and_options(
     own = await read(request, caller, device_options.read, path)
     above = await read(request, caller, account.read_options)
     async with request.app[DATABASE].read() as session:
-        general = (await accounts.get(session, caller.account_id)).general
+        shared = await accounts.get(session, caller.account_id)
         held = await extensions.of(session, caller.account_id, device.lines)
         place = (
             await sites.get(session, caller.account_id, device.location_id) if device.location_id else None
         )
     clocks = {
-        "account settings": Options(timezone=general.timezone),
+        "account settings": Options(timezone=shared.general.timezone),
         "location": Options(timezone=place.form.timezone if place else None),
     }
     layers = clocks | {"platform": request.app[PLATFORM], "account": above}
@@ -121,4 +121,14 @@ async def _lines_and_options(
         "lines": device_keys.line_rows(device, held),
         "options": option_fields.groups(own, layers),
         "options_etag": own.etag(),
+        "binds": shared.bind_phones,
+        "not_bound": _not_bound(request.app[VENDORS], device),
     }
+
+
+def _not_bound(vendors: Vendors, device: DeviceAnswer) -> str:
+    """What it means that the phone is not bound, where the account binds its phones."""
+    vendor = vendors.get(device.vendor)
+    model = vendor.models.get(device.model) if vendor else None
+    why = vendor.unstaged(model) if vendor and model else None
+    return f"Not offered: {why}" if why else "Not bound yet: it has not asked there"

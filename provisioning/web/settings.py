@@ -88,6 +88,8 @@ async def _devices(request: web.Request, caller: Caller) -> Values:
         # What is secret is not in the page: Reveal and Copy ask for it.
         "generation": state.generation,
         "since": state.created_at,
+        "bind_phones": state.bind_phones,
+        "bound_phones": state.bound_phones,
         "counts": state.devices,
         "staged": state.staged,
         "options": option_fields.groups(options, above),

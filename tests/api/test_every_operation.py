@@ -20,6 +20,7 @@ BODIES: Final[Mapping[str, Any]] = {
     "telephony.update": {"parking_timeout_minutes": 9},
     "device_options.update": {"language": "fr"},
     "emergency_recipients.update": {"emails": ["a@b.example"]},
+    "provisioning.update": {"bind_phones": True},
     "token.rotate": {},
     "token.stage": {"reason": "scheduled"},
     "admin_password.update": {},

@@ -17,6 +17,7 @@ from tests.conftest import StartHouse, Stock
 # Operations whose answer is to show a secret, by the contract.
 SHOWS: Final = {
     "provisioning.read",
+    "provisioning.update",
     "token.generate",
     "token.rotate",
     "token.stage",
