@@ -41,7 +41,7 @@ class TemplatePart(Input):
 
     name: Text
     description: Description = ""
-    starter: str | None = None
+    starter: Text | None = None
     buttons: Buttons = ()
 
 
@@ -49,7 +49,7 @@ class DevicePart(Input):
     """A device that names its location, lines, template and number as people do."""
 
     mac: Mac
-    vendor: str | None = None
+    vendor: Text | None = None
     model: Text
     expansion: Text | None = None
     name: Description = ""
