@@ -1,4 +1,4 @@
-"""Every text that an operation takes, found in the API's own document: where it stands, and a good one there."""
+"""Every text that an operation takes, found in the API's own document: where it stands, and what is good there."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -8,6 +8,8 @@ from typing import Any, Final
 from button_templates.layout import TARGETS
 from provisioning.api.openapi import document
 from provisioning.api.operation import OPERATIONS, Operation
+from provisioning.errors import Invalid
+from provisioning.fields import check
 from tests.api.test_every_operation import BODIES, QUERIES
 
 # What the document knows as an object, and what a good one is that holds all of its texts.
@@ -81,9 +83,10 @@ class Place:
         steps = (f"[{step}]" if isinstance(step, int) else f".{step}" for step in self.path)
         return "".join(steps).lstrip(".")
 
-    def with_text(self, text: str) -> Any:
-        """The body, with `text` where the place is."""
-        return _with(self.body, self.path, text) if self.where in {"body", "form", "text"} else self.body
+    def with_text(self, text: str, body: Any = None) -> Any:
+        """The body, or that other one, with `text` where the place is."""
+        whole = self.body if body is None else body
+        return _with(whole, self.path, text) if self.where in {"body", "form", "text"} else whole
 
     def of(self, ids: Mapping[str, str]) -> "Place":
         """The same where a good body names one of these."""
@@ -181,3 +184,19 @@ def _good(path: Sequence[str | int]) -> str:
 def query_of(operation: Operation) -> dict[str, str]:
     """What the operation needs in its query."""
     return dict.fromkeys(re.findall(r"(\w+)=", QUERIES.get(operation.event, "")), "4201")
+
+
+def refused(place: Place, text: str) -> set[str] | None:
+    """The fields that the operation's form refuses: the same as over HTTP, in a hundredth of the time."""
+    operation = place.operation
+    form = {"query": operation.query, "body": operation.body}.get(place.where)
+    if form is None:
+        return None
+    body = place.with_text(text)
+    if place.where == "query":
+        body = query_of(operation) | {place.path[0]: [text] if len(place.path) > 1 else text}
+    try:
+        check(form, body)
+    except Invalid as error:
+        return {fault.field for fault in error.errors}
+    return None

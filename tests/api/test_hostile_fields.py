@@ -14,10 +14,8 @@ import pytest
 import yarl
 
 from provisioning.api.operation import Operation
-from provisioning.errors import Invalid
-from provisioning.fields import check
 from tests.api.conftest import Account, Answer, form
-from tests.api.places import Place, places, query_of
+from tests.api.places import Place, places, query_of, refused
 from tests.api.test_every_operation import resources
 from tests.hostile import FAMILIES, LONG
 
@@ -66,10 +64,10 @@ class Sender:
         if why:
             self.wrong.append(f"{place} {text[:40]!a}: {answer.status} {why}: {answer.text[:200]}")
 
-    def expect(self, place: Place, text: str, refused: set[str]) -> None:
+    def expect(self, place: Place, text: str, named: set[str]) -> None:
         # A switch's text that is blank is none, and then it is not said who called.
-        if refused != {place.field} and (text.strip() or refused != {""}):
-            self.wrong.append(f"{place} {text[:40]!a}: the form names {sorted(refused)}")
+        if named != {place.field} and (text.strip() or named != {""}):
+            self.wrong.append(f"{place} {text[:40]!a}: the form names {sorted(named)}")
 
     def changes(self) -> int:
         """How many rows were written so far, of all but the activity log."""
@@ -158,25 +156,6 @@ def _texts(place: Place) -> Iterator[str]:
         yield place.good[:at] + other + place.good[at:]
 
 
-def _refused(place: Place, text: str) -> set[str] | None:
-    """The fields that the operation's form refuses, which is the same over HTTP and a hundred times as slow."""
-    operation = place.operation
-    form = {"query": operation.query, "body": operation.body}.get(place.where)
-    if form is None:
-        return None
-    body = place.with_text(text)
-    if place.where == "query":
-        many = (
-            "list" in str(form.model_fields[str(place.path[0])].annotation) if len(place.path) > 1 else False
-        )
-        body = {**query_of(operation), str(place.path[0]): [text] if many else text}
-    try:
-        check(form, body)
-    except Invalid as error:
-        return {fault.field for fault in error.errors}
-    return None
-
-
 def _can_be_sent(place: Place, text: str) -> bool:
     """A path has no place for what ends it, a header none for what no line holds."""
     if place.where == "path":
@@ -211,12 +190,12 @@ async def test_every_text_is_taken_as_it_is_or_refused_by_its_name(
     for place in (place.of(sender.ids) for place in places()):
         sent = 0
         for text in _texts(place):
-            refused = _refused(place, text)
-            if refused is not None and (place.operation, place.where) in sender.seen:
-                sender.expect(place, text, refused)
+            named = refused(place, text)
+            if named is not None and (place.operation, place.where) in sender.seen:
+                sender.expect(place, text, named)
             elif sent < _MOST[place.where] and _can_be_sent(place, text):
                 await sender.send(place, text)
                 sent += 1
-                if refused is not None:
+                if named is not None:
                     sender.seen.add((place.operation, place.where))
     assert sender.wrong == []
