@@ -14,7 +14,7 @@ from provisioning.fields import Input
 Form = TypeVar("Form", bound=Input)
 _FIELD_LIMIT: Final = 8 * 1024  # bytes of a part that is no file
 # What the reader of multipart bodies raises for one that is none.
-_MALFORMED: Final = (
+MALFORMED: Final = (
     ValueError,
     RuntimeError,
     AssertionError,
@@ -63,7 +63,7 @@ async def read_form(form: type[Form], request: web.Request, *, file_limit: int) 
         raise Refused(415, "the body must be multipart/form-data")
     try:
         parts = await _parts(request, {**dict.fromkeys(form.model_fields, _FIELD_LIMIT), "file": file_limit})
-    except _MALFORMED:
+    except MALFORMED:
         raise invalid("", "the body is not what multipart/form-data is") from None
     file = parts.pop("file", None)
     values = {name: _decoded(name, part) for name, part in parts.items()}

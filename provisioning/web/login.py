@@ -6,6 +6,7 @@ from aiohttp import hdrs, web
 
 from provisioning import origin
 from provisioning.api import problem, session
+from provisioning.api.reading import MALFORMED
 from provisioning.api.session import LogIn
 from provisioning.errors import Invalid, ProvisioningError, TooMany
 from provisioning.fields import check
@@ -22,7 +23,10 @@ async def show(request: web.Request) -> web.Response:
 
 async def submit(request: web.Request) -> web.Response:
     """Goes on to the page that was asked for; a login that fails is the page again, with the email."""
-    form = await request.post()
+    try:
+        form = await request.post()
+    except (*MALFORMED, LookupError):  # the second for a charset that there is not
+        return await _page(request, _HOME, "", 400, "The form cannot be read.")
     email, password, target = (str(form.get(name, "")) for name in ("email", "password", "next"))
     if not origin.allows(request.method, request.headers, request.app[CONFIG].base_url):
         return await _page(request, target, email, 403, "The request came from another site.")
