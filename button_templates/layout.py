@@ -101,7 +101,7 @@ class Button(Input):
     position: Annotated[int, Field(ge=1, le=999)]
     type: ButtonType
     label: Label = ""
-    target: Annotated[Mapping[str, Any], Field(default_factory=dict, validate_default=True)]
+    target: Mapping[str, Any] = Field(default_factory=dict, validate_default=True)
 
     @field_validator("target")
     @classmethod

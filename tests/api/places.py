@@ -1,4 +1,4 @@
-"""Every text that an operation takes, found in the API's own document: where it stands, and what is good there."""
+"""Every text that an operation takes, as the API's document has it: where it stands, what is good there."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence

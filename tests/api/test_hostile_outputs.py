@@ -1,4 +1,4 @@
-"""What was stored comes out everywhere as it was stored: in pages, answers, exports, files, and no more of it.
+"""What was stored comes out everywhere as it was: in pages, answers, exports, files, and no more of it.
 
 All is read twice, once with marks in the place of every free text and once with hostile texts there. The
 second must be the first with each mark replaced: no element, attribute, row or setting may come or go.
@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from html.parser import HTMLParser
 from typing import Any, Final
+from urllib.parse import quote, unquote
 
 import pytest
 from aiohttp import web
@@ -22,7 +23,7 @@ from provisioning.virtual_phone.polycom_files import read_xml
 from provisioning.virtual_phone.yealink_files import read_settings
 from provisioning.web.routes import add_routes
 from provisioning.web.settings import TABS
-from tests.api.conftest import Account
+from tests.api.conftest import Account, form
 from tests.api.places import Place, places, refused
 from tests.api.test_every_operation import resources
 from tests.hostile import FAMILIES, text
@@ -242,3 +243,23 @@ def _difference(before: Read, after: Read, texts: Texts) -> object:
 
 def _plain(part: str) -> str:
     return _ALWAYS_OTHERS.sub("…", part)
+
+
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
+async def test_a_name_in_a_header_is_one_value_of_it(account: Account) -> None:
+    """The file name of a recording; addresses to which a browser is sent hold what a URL holds."""
+    chance = random.Random(0)
+    place = next(p for p in places() if p.operation.event == "location.create" and p.field == "name")
+    for _ in range(30):
+        name = hostile(place, chance)
+        made = await account.admin.post("/audio-clips", form(name=name, file=b"OggS"))
+        assert made.status == 201, made.text
+        answer = await account.admin.get(f"/audio-clips/{made.json['id']}/content")
+        await account.admin.delete(f"/audio-clips/{made.json['id']}")
+        told = answer.headers["Content-Disposition"]
+        found = re.fullmatch(r"inline; filename=\"[\w .-]+\"; filename\*=UTF-8''([\w.~%-]+)", told, re.ASCII)
+        assert found and unquote(found[1]) == f"{name}.ogg"
+        async with account.house.http.get(
+            f"{account.house.url}/settings?tab={quote(name)}", allow_redirects=False
+        ) as sent:
+            assert re.fullmatch(r"/login\?next=[\w/%.~-]+", sent.headers["Location"], re.ASCII)

@@ -52,7 +52,7 @@ def shape(found: list[tuple[str, ...]]) -> list[tuple[str, ...]]:
 
 @sqlite
 async def test_what_a_phone_says_is_shown_as_words_on_one_line(account: Account) -> None:
-    """Its User-Agent, file names, queries and methods: in the boot log, the timeline and on the phone's page."""
+    """Its User-Agent, file names, queries and methods: in the boot log, the timeline, the phone's page."""
     cookie = await log_in(account)
     device = (await account.admin.get(f"/devices?q={MAC}")).json["data"][0]["id"]
     path = account.url[len(account.house.url) :].encode()
