@@ -7,10 +7,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import AfterValidator, BeforeValidator, Field, TypeAdapter, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, TypeAdapter, ValidationInfo, field_validator
 
 from provisioning.errors import invalid
-from provisioning.fields import DialString, Host, Input, Label
+from provisioning.fields import DialString, Host, Input, Label, one_line
 
 ButtonType = Literal[
     "line", "blf", "speed_dial", "park", "voicemail", "shared_voicemail", "dnd", "forward",
@@ -71,7 +71,7 @@ class _Digits(Input):
 
 
 class _Url(Input):
-    url: Annotated[str, Field(max_length=511), AfterValidator(_url)]
+    url: Annotated[str, Field(max_length=511), AfterValidator(one_line), AfterValidator(_url)]
 
 
 TARGETS: dict[str, type[Input]] = {
@@ -101,12 +101,14 @@ class Button(Input):
     position: Annotated[int, Field(ge=1, le=999)]
     type: ButtonType
     label: Label = ""
-    target: Mapping[str, Any] = Field(default_factory=dict)
+    target: Mapping[str, Any] = Field(default_factory=dict, validate_default=True)
 
-    @model_validator(mode="after")
-    def _target_suits_the_type(self) -> "Button":
-        TARGETS[self.type].model_validate(self.target)
-        return self
+    @field_validator("target")
+    @classmethod
+    def _suits_the_type(cls, target: Mapping[str, Any], info: ValidationInfo) -> Mapping[str, Any]:
+        if "type" in info.data:
+            TARGETS[info.data["type"]].model_validate(target)
+        return target
 
     @property
     def slot(self) -> tuple[int, int]:

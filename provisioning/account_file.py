@@ -41,7 +41,7 @@ class TemplatePart(Input):
 
     name: Text
     description: Description = ""
-    starter: str | None = None
+    starter: Text | None = None
     buttons: Buttons = ()
 
 
@@ -49,7 +49,7 @@ class DevicePart(Input):
     """A device that names its location, lines, template and number as people do."""
 
     mac: Mac
-    vendor: str | None = None
+    vendor: Text | None = None
     model: Text
     expansion: Text | None = None
     name: Description = ""
@@ -121,7 +121,8 @@ def _line_numbers(text: str) -> Mapping[str, int]:
     numbers: dict[str, int] = {}
     counts: dict[str, int] = {}
     table = ""
-    for number, line in enumerate(text.splitlines(), start=1):
+    # A line ends as TOML has it: other breaks, such as U+2028, may stand in a text.
+    for number, line in enumerate(text.split("\n"), start=1):
         if match := re.match(r"\s*\[\[\s*([\w.]+)\s*\]\]", line):
             counts[match[1]] = counts.get(match[1], -1) + 1
             table = ".".join(_indexed(match[1], counts))

@@ -227,9 +227,8 @@ def _held(
             else:
                 key = _key(entry, revision, asked, phone.mac + suffix)
                 made = files.get(key) or _kept(vendor.render(file, phone), file, device, dossier.next)
-                if (
-                    made.told is None and may_be_kept
-                ):  # of one that names the next URL it is to be noted first
+                # Of one that names the next URL it is to be noted first.
+                if made.told is None and may_be_kept:
                     files.put(key, made)
                 hashes[suffix] = made.config_hash
     except RenderError:

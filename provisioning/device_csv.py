@@ -3,6 +3,7 @@
 import contextlib
 import csv
 import io
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -257,7 +258,7 @@ class _Names:
     def extension_ids(self, numbers: str) -> list[str]:
         missing = [number for number in numbers.split() if number not in self.extensions]
         if missing:
-            raise invalid("lines", f"there is no extension {missing[0][:20]}")
+            raise invalid("lines", f"there is no extension {re.sub(r'[^!-~]', '?', missing[0][:20])}")
         return [self.extensions[number] for number in numbers.split()]
 
 

@@ -30,13 +30,13 @@ class DeviceForm(Input):
     several; `lines` are ids of extensions in order; an override replaces the template's button."""
 
     mac: Mac
-    vendor: str | None = None
+    vendor: Text | None = None
     model: Text
     expansion: Text | None = None
     name: Annotated[str, Field(max_length=100), AfterValidator(one_line)] = ""
-    location_id: str | None = None
-    lines: Annotated[list[str], Field(default_factory=list)]
-    button_template_id: str | None = None
+    location_id: Text | None = None
+    lines: Annotated[list[Text], Field(default_factory=list)]
+    button_template_id: Text | None = None
     button_overrides: Buttons = ()
     outbound_number_id: PhoneNumberId | None = None
     options: Annotated[Options, Field(default_factory=Options)]

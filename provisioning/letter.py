@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email import policy
+from email.header import Header
 from email.message import EmailMessage
 from email.utils import format_datetime
 from pathlib import Path
@@ -21,6 +22,9 @@ from provisioning.phones.vendor import shipped_templates
 from provisioning.scene import Place
 
 _log = logging.getLogger(__name__)
+# EmailMessage itself would take what looks like an encoded word of RFC 2047 for one: it puts the text that it
+# decodes from a name into the header, line breaks and all. So headers are set as they are sent, and stay so.
+_POLICY: Final = policy.SMTP.clone(refold_source="none")
 _NAME: Final = 40  # characters that a name may have in a subject, so that the next is still seen
 
 
@@ -45,10 +49,11 @@ class Letters:
 
     def emergency(self, call: EmergencyCall, mail: Mail) -> Letter:
         """The same bytes for each attempt, so that who gets two sees that they are one."""
-        message = EmailMessage(policy=policy.SMTPUTF8 if not mail.recipient.isascii() else policy.SMTP)
-        message["Subject"] = _header(subject(call))
+        utf8 = not mail.recipient.isascii()
+        message = EmailMessage(policy=_POLICY.clone(utf8=utf8))
+        message.set_raw("Subject", _encoded("Subject", _line(subject(call))))
         message["From"] = f"Emergency calls <{self._sender}>"
-        message["To"] = mail.recipient
+        message.set_raw("To", _line(mail.recipient))
         message["Date"] = format_datetime(mail.created_at)
         message["Message-ID"] = f"<{mail.id}@{self._sender.rpartition('@')[2]}>"
         message["Auto-Submitted"] = "auto-generated"
@@ -58,7 +63,7 @@ class Letters:
         message.set_content(self._body("emergency.txt", call), cte="quoted-printable")
         message.add_alternative(self._body("emergency.html", call), subtype="html", cte="quoted-printable")
         message.set_boundary(f"={mail.id}=")
-        return Letter(self._sender, mail.recipient, message.as_bytes(), not mail.recipient.isascii())
+        return Letter(self._sender, mail.recipient, message.as_bytes(), utf8)
 
     def _body(self, template: str, call: EmergencyCall) -> str:
         told: dict[str, Any] = {"call": call, "report": call.report, "scene": call.scene}
@@ -135,6 +140,15 @@ def _short(text: str) -> str:
     return text if len(text) <= _NAME else text[: _NAME - 1].rstrip() + "…"
 
 
-def _header(text: str) -> str:
-    """One line, whatever was stored: a line break in a header begins another header."""
-    return re.sub(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+", " ", text)
+def _line(text: str) -> str:
+    """One line, whatever was stored: a line break in a header begins another header. What turns the direction
+    of writing around goes: it would show all that follows in another order."""
+    line = re.sub(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+", " ", text)
+    return re.sub(r"[\u202a-\u202e\u2066-\u2069]", "", line)
+
+
+def _encoded(name: str, text: str) -> str:
+    """The words of a header as they are sent. What looks encoded already is encoded once more, and so is read
+    as the words that it is."""
+    plain = text.isascii() and "=?" not in text
+    return Header(text, "us-ascii" if plain else "utf-8", header_name=name).encode()

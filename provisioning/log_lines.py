@@ -35,6 +35,10 @@ class Once(logging.Filter):
         return True
 
 
+def _on_one_line(text: str) -> str:
+    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
+
+
 def ensure_standard_files() -> None:
     """Whoever starts us may have closed 0, 1 or 2: the next file or connection would get that number, and the
     log would be written into it."""
@@ -50,6 +54,11 @@ class Stderr(logging.StreamHandler):  # type: ignore[type-arg]
 
     def __init__(self) -> None:
         super().__init__(sys.stderr or open(os.devnull, "w"))  # noqa: SIM115, PTH123 (for as long as the process)
+
+    def format(self, record: logging.LogRecord) -> str:
+        """One line, also of words of somebody else's: a line break in them would begin a line of ours."""
+        record.msg, record.args = _on_one_line(record.getMessage()), ()
+        return super().format(record)
 
     def emit(self, record: logging.LogRecord) -> None:
         try:

@@ -3,8 +3,9 @@
 import re
 from typing import Final
 
-# What begins a formula, behind whatever guards there are already.
-_FORMULA: Final = re.compile(r"'*[=+\-@\t\r]")
+# What begins a formula, behind whatever guards there are already. Where people write Japanese or Chinese, a
+# spreadsheet takes the wide forms for the same.
+_FORMULA: Final = re.compile(r"'*[=+\-@\t\r\uff1d\uff0b\uff0d\uff20]")
 
 
 def guarded(text: str) -> str:

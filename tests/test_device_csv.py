@@ -110,7 +110,8 @@ async def test_an_option_that_a_phone_far_down_the_list_needs_is_not_taken_away(
 
 
 @pytest.mark.parametrize(
-    "name", ["=cmd|' /C calc'!A0", "+1+1", "-2+3", "@SUM(1)", "'=1+1", "''@x", "'quoted'", "-5"]
+    "name",
+    ["=cmd|' /C calc'!A0", "+1+1", "-2+3", "@SUM(1)", "'=1+1", "''@x", "'quoted'", "-5", "＝1+1", "'＠x"],
 )
 async def test_no_name_is_a_formula_in_a_spreadsheet_and_each_comes_back_as_it_was(
     database: Database, stock: Stock, rendering: Rendering, name: str
@@ -121,7 +122,7 @@ async def test_no_name_is_a_formula_in_a_spreadsheet_and_each_comes_back_as_it_w
         await session.execute(sa.update(devices.Row).where(devices.Row.mac == MAC).values(name=name))
         text = await device_csv.export(session, stock.account_id)
         (cell,) = [row["name"] for row in csv.DictReader(io.StringIO(text)) if row["mac"] == MAC]
-        assert cell[0] not in "=+-@\t\r"
+        assert cell[0] not in "=+-@\t\r＝＋－＠"
         await device_csv.import_(session, rendering, stock.account_id, text)
         assert await device_csv.export(session, stock.account_id) == text
         found = await session.scalar(sa.select(devices.Row.name).where(devices.Row.mac == MAC))

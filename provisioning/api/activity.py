@@ -45,12 +45,12 @@ class ActivityQuery(Paging):
 
     from_: Annotated[AwareDatetime | None, Field(alias="from")] = None
     to: AwareDatetime | None = None
-    event: list[str] = Field(default_factory=list, max_length=200)
+    event: list[Part] = Field(default_factory=list, max_length=200)
     resource: Part | None = None
     actor: Part | None = None
     outcome: Literal["success", "failure", "denied"] | None = None
     ip: Part | None = None
-    cursor: Annotated[str, Field(max_length=300)] | None = None
+    cursor: Annotated[str, Field(max_length=300), AfterValidator(one_line)] | None = None
 
 
 @operation(

@@ -14,7 +14,7 @@ from provisioning.fields import Input
 Form = TypeVar("Form", bound=Input)
 _FIELD_LIMIT: Final = 8 * 1024  # bytes of a part that is no file
 # What the reader of multipart bodies raises for one that is none.
-_MALFORMED: Final = (
+MALFORMED: Final = (
     ValueError,
     RuntimeError,
     AssertionError,
@@ -51,10 +51,7 @@ async def read_text(content_type: str, request: web.Request) -> str:
     content = await _content(request)
     if request.content_type != content_type:
         raise Refused(415, f"the body must be {content_type}")
-    try:
-        return content.decode()
-    except UnicodeDecodeError:
-        raise invalid("", "the body is not UTF-8") from None
+    return _decoded("", content, "the body is not UTF-8")
 
 
 async def read_form(form: type[Form], request: web.Request, *, file_limit: int) -> dict[str, Any]:
@@ -66,10 +63,10 @@ async def read_form(form: type[Form], request: web.Request, *, file_limit: int) 
         raise Refused(415, "the body must be multipart/form-data")
     try:
         parts = await _parts(request, {**dict.fromkeys(form.model_fields, _FIELD_LIMIT), "file": file_limit})
-        file = parts.pop("file", None)
-        values = {name: part.decode() for name, part in parts.items()}
-    except _MALFORMED:
+    except MALFORMED:
         raise invalid("", "the body is not what multipart/form-data is") from None
+    file = parts.pop("file", None)
+    values = {name: _decoded(name, part) for name, part in parts.items()}
     faults = [] if file is not None else [FieldError("file", "Field required")]
     try:
         body = _checked(form, values)
@@ -103,6 +100,13 @@ async def _content(request: web.Request) -> bytes:
         raise Refused(413, f"the body is over {request.client_max_size} bytes") from None
     except web.RequestPayloadError:
         raise invalid("", "the body is not encoded as its head says") from None
+
+
+def _decoded(field: str, content: bytes, otherwise: str = "is not UTF-8") -> str:
+    try:
+        return content.decode()
+    except UnicodeDecodeError:
+        raise invalid(field, otherwise) from None
 
 
 def _checked(form: type[Form], values: object) -> Form:

@@ -51,9 +51,9 @@ async def openapi(_request: web.Request) -> web.Response:
 
 
 async def unknown(request: web.Request) -> web.Response:
-    """405 where the path has other methods, else 404."""
+    """405 where the path has other methods, else 404, as for a name in it that no path has."""
     allowed = sorted({o.method for o in OPERATIONS if _pattern(o.path).fullmatch(request.rel_url.raw_path)})
-    if not allowed:
+    if not allowed or request.method in allowed:
         return problem.problem(404, "there is no such path")
     response = problem.problem(405, f"this path knows {', '.join(allowed)}")
     response.headers["Allow"] = ", ".join(allowed)

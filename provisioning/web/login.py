@@ -2,10 +2,11 @@
 
 import re
 
-from aiohttp import hdrs, http_exceptions, web
+from aiohttp import hdrs, web
 
 from provisioning import origin
 from provisioning.api import problem, session
+from provisioning.api.reading import MALFORMED
 from provisioning.api.session import LogIn
 from provisioning.errors import Invalid, ProvisioningError, TooMany
 from provisioning.fields import check
@@ -24,8 +25,8 @@ async def submit(request: web.Request) -> web.Response:
     """Goes on to the page that was asked for; a login that fails is the page again, with the email."""
     try:
         form = await request.post()
-    except (ValueError, LookupError, web.RequestPayloadError, http_exceptions.HttpProcessingError):
-        return await _page(request, "", "", 400, "The form could not be read. Try again.")
+    except (*MALFORMED, LookupError):  # the second for a charset that there is not
+        return await _page(request, _HOME, "", 400, "The form could not be read. Try again.")
     email, password, target = (str(form.get(name, "")) for name in ("email", "password", "next"))
     if not origin.allows(request.method, request.headers, request.app[CONFIG].base_url):
         return await _page(request, target, email, 403, "The request came from another site.")

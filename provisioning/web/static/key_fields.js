@@ -22,8 +22,8 @@ export function keyOf(form) {
   return { target: {}, ...collect(form.elements) };
 }
 
-// A fault is told of `buttons[3].extension`; of all keys it can only be this one's.
+// A fault is told of `buttons[3].label` or `buttons[3].target.extension`; of all keys it can only be this one's.
 export function showFaults(form, problem) {
-  const errors = problem.errors.map(({ field, message }) => ({ field: field.replace(/^\w+\[\d+\]\.?/, ""), message }));
+  const errors = problem.errors.map(({ field, message }) => ({ field: field.replace(/^\w+\[\d+\]\.?(target\.)?/, ""), message }));
   return show(form, errors, problem.message);
 }
