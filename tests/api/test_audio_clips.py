@@ -157,7 +157,7 @@ async def test_the_type_is_told_by_content_whatever_the_client_says(account: Acc
         ({"name": "x" * 101, "file": SHORT}, ["name"]),
         ({"name": "Taken", "file": SHORT}, ["name"]),
         ({"name": "A", "file": SHORT, "id": "clip_1"}, [""]),
-        ({"name": b"\xff", "file": SHORT}, [""]),
+        ({"name": b"\xff", "file": SHORT}, ["name"]),
     ],
 )
 async def test_a_clip_that_cannot_be_is_refused_by_field(

@@ -86,13 +86,17 @@ async def test_a_page_of_many_devices_costs_as_many_queries_as_one_of_few(accoun
         counted.append(str(arguments[2]))
 
     event.listen(engine, "before_cursor_execute", count)
-    await account.viewer.get("/devices?limit=1")  # a new connection asks for more
-    sizes = []
-    for limit in (1, 8):
-        counted.clear()
-        await account.viewer.get(f"/devices?limit={limit}")
-        sizes.append(len(counted))
-    assert sizes[0] == sizes[1] > 0
+
+    async def fewest(limit: int) -> int:
+        """Of five times: what else the server does meanwhile asks, too, and a new connection does."""
+        found = []
+        for _ in range(5):
+            counted.clear()
+            await account.viewer.get(f"/devices?limit={limit}")
+            found.append(len(counted))
+        return min(found)
+
+    assert await fewest(1) == await fewest(8) > 0
 
 
 @pytest.mark.parametrize(

@@ -85,18 +85,21 @@ async def test_a_list_of_locations_asks_no_more_for_many_than_for_one(
     await report(account)
     asked: list[str] = []
 
-    async def queries() -> int:
-        asked.clear()
-        assert (await account.viewer.get("/locations")).status == 200
-        return len(asked)
+    async def fewest() -> int:
+        """Of five times: what else the server does meanwhile asks, too."""
+        found = []
+        for _ in range(5):
+            asked.clear()
+            assert (await account.viewer.get("/locations")).status == 200
+            found.append(len(asked))
+        return min(found)
 
     for engine in (account.house.database._readers, account.house.database._writers):
         sa.event.listen(engine.sync_engine, "before_cursor_execute", lambda *given: asked.append(given[2]))
-    await queries()  # the first notes that the key is used
-    few = await queries()
+    few = await fewest()
     for number in range(20):
         await account.admin.post("/locations", {"name": f"Site {number}"})
-    assert await queries() == few
+    assert await fewest() == few
 
 
 async def test_a_test_that_may_have_come_from_elsewhere_says_so(account: Account) -> None:
