@@ -30,7 +30,7 @@ test: check chromium ## everything: lint, types, layers, samples and all tests
 	TMPDIR=$(TEMPORARY) $(BIN)/pytest tests/browser
 
 fuzz: .venv/installed ## what make test tries in small: every border of the API, a million hostile phones of each vendor
-	SCHEMATHESIS_PHASES=examples,coverage,fuzzing $(BIN)/pytest -n 0 tests/api/test_openapi.py
+	SCHEMATHESIS_PHASES=examples,coverage,fuzzing SCHEMATHESIS_EXAMPLES=12 $(BIN)/pytest -n 0 tests/api/test_openapi.py
 	$(BIN)/python -m benchmarks.hostile --examples 1000000
 
 # The browser that the tests drive, from Debian where it is missing; as root or with sudo.

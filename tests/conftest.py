@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import functools
+import re
 import shutil
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
@@ -38,10 +39,29 @@ Today = date(2026, 11, 24)
 ROLES: Final[tuple[api_keys.Role, ...]] = get_args(api_keys.Role)
 
 
+# Tests of which each case is another statement, or another moment of one.
+ABOUT_DATABASES: Final = re.compile(
+    r"tests/(rotation|bad_days|api/test_concurrency|test_(activity|db|faxes|kept_files))"
+)
+
+
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
     """The browser has a run of its own: its driver keeps a loop running, beside which no other can."""
     asked = any("browser" in argument for argument in config.args)
     return True if collection_path.name == "browser" and not asked else None
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Of a table of inputs PostgreSQL gets one, SQLite all, but where each is about what databases do."""
+    seen, left_out = set[str](), list[pytest.Item]()
+    for item in items:
+        function = item.nodeid.partition("[")[0]
+        if "postgresql" in item.nodeid and not ABOUT_DATABASES.search(function):
+            if function in seen and "postgresql" not in " ".join(config.args):
+                left_out.append(item)
+            seen.add(function)
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = [item for item in items if item not in set(left_out)]
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -15,6 +15,7 @@ from tests.shell import Shell
 
 # `make fuzz` tries the borders of every field too, which takes four times as long.
 PHASES = os.environ.get("SCHEMATHESIS_PHASES", "examples,fuzzing")
+EXAMPLES = os.environ.get("SCHEMATHESIS_EXAMPLES", "3")  # for each operation
 SCHEMATHESIS = Path(sys.executable).with_name("schemathesis")
 
 
@@ -49,7 +50,7 @@ def test_the_server_answers_as_the_document_says_whatever_it_is_asked(shell: She
                 f"{shell.url}/api/v1/openapi.json",
                 *("--header", f"Authorization: Bearer {key}"),
                 *("--checks", checks),
-                *("--max-examples", "6", "--seed", "1", "--phases", PHASES),
+                *("--max-examples", EXAMPLES, "--seed", "1", "--phases", PHASES),
                 *("--suppress-health-check", "all", "--no-color"),
             ],
             cwd=shell.folder,

@@ -38,7 +38,7 @@ COLOURS = {"runOnly": {"type": "rule", "values": ["color-contrast", "link-in-tex
 def test_it_is_accessible_and_never_wider_than_the_screen(
     browser: Browser, site: Shell, account: Account, console: list[str], scheme: str, width: int
 ) -> None:
-    for _ in range(200):
+    for _ in range(60):
         account.api("GET", "/account")
     context = browser.new_context(
         base_url=site.url,
