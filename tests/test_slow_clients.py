@@ -214,7 +214,7 @@ async def large(
 async def test_who_does_not_read_its_answer_is_cut_off(large: Large) -> None:
     async with connected(large) as (reader, writer):
         writer.write(b"GET /large HTTP/1.1\r\nHost: x\r\n\r\n")
-        await until_none_is_open()
+        await until_cut_off(large)
         assert len(await ended(reader)) < len(LARGE)
 
 
@@ -233,15 +233,13 @@ async def test_who_reads_its_answer_slowly_but_steadily_gets_it_whole(large: Lar
 async def test_answers_that_nobody_reads_do_not_pile_up(large: Large) -> None:
     async with connected(large) as (_, writer):
         writer.write(b"GET /small HTTP/1.1\r\nHost: x\r\n\r\n" * 5_000)
-        await until_none_is_open()
+        await until_cut_off(large)
         assert 0 < large.asked < 2_500
 
 
-async def until_none_is_open() -> None:
+async def until_cut_off(large: Large) -> None:
     async with asyncio.timeout(GONE):
-        while not connection._open:  # noqa: ASYNC110
-            await asyncio.sleep(BRIEF / 20)
-        while connection._open:  # noqa: ASYNC110
+        while not large.asked or connection._open:  # noqa: ASYNC110
             await asyncio.sleep(BRIEF / 20)
 
 
