@@ -179,7 +179,7 @@ async def test_a_body_has_its_time_however_steadily_it_comes(
         drops.cancel()
 
 
-LARGE: Final = b"x" * 8 * 1024 * 1024  # more than kernels hold between two sockets
+LARGE: Final = b"x" * 24 * 1024 * 1024  # more than kernels hold between two sockets
 
 
 class Large:
