@@ -31,7 +31,7 @@ Key = tuple[str, str]  # a call id and a recipient
 
 _GREETING: Final[tuple[Fault, ...]] = ("hang_at_greeting", "drop_at_greeting")
 _LATER: Final[tuple[Fault, ...]] = tuple(fault for fault in get_args(Fault) if fault not in _GREETING)
-_KILLS: Final = ("greeting", "taken", "answer")
+_KILLS: Final = ("answer", "greeting", "taken")  # calls are reported first, mails are sent to the end
 
 
 @dataclass
