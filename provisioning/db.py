@@ -1,6 +1,7 @@
 """The database: the transaction that one request is, and what every table shares."""
 
 import asyncio
+import functools
 import secrets
 import sqlite3
 import time
@@ -272,16 +273,29 @@ def _on_postgresql(engine: AsyncEngine, patience: Patience) -> None:
 
 
 def _upgrade(connection: sa.Connection) -> None:
-    config = alembic.config.Config()
-    config.set_main_option("script_location", str(resources.files("provisioning") / "migrations"))
-    config.attributes["connection"] = connection
-    known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
-    if newer := set(MigrationContext.configure(connection).get_current_heads()) - known:
+    scripts = _scripts()
+    there = set(MigrationContext.configure(connection).get_current_heads())
+    if newer := there - {script.revision for script in scripts.walk_revisions()}:
         raise Conflict(
             f"the database has the schema {', '.join(newer)} of a newer version of this server: run that, or"
             " put back a backup from before"
         )
-    alembic.command.upgrade(config, "head")
+    if there != set(scripts.get_heads()):
+        config = _config()
+        config.attributes["connection"] = connection
+        alembic.command.upgrade(config, "head")
+
+
+def _config() -> alembic.config.Config:
+    config = alembic.config.Config()
+    config.set_main_option("script_location", str(resources.files("provisioning") / "migrations"))
+    return config
+
+
+@functools.cache
+def _scripts() -> ScriptDirectory:
+    """Read once: that takes longer than all else of a start."""
+    return ScriptDirectory.from_config(_config())
 
 
 def values(row: Base, form: type[Form]) -> Form:
