@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mappin
 from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
-from typing import Final, get_args
+from typing import Any, Final, get_args
 
 import aiohttp
 import pytest
@@ -33,6 +33,7 @@ from provisioning.samples import account_file
 from provisioning.schedule import Schedule
 from provisioning.sender import Sender
 from provisioning.vault import Vault, open_vault
+from tests.compiled_once import compiled_once
 from tests.ports import free_port
 
 Today = date(2026, 11, 24)
@@ -71,6 +72,12 @@ def quick_hashes() -> Iterator[None]:
     users._passwords = strong.using(argon2__rounds=1, argon2__memory_cost=8, argon2__parallelism=1)
     yield
     users._passwords = strong
+
+
+@pytest.fixture(scope="session", autouse=True)
+def quick_statements() -> Iterator[None]:
+    with compiled_once():
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -255,40 +262,44 @@ class House:
             return list(await session.scalars(sa.select(boot_log.Row).order_by(boot_log.Row.time)))
 
 
+@contextlib.asynccontextmanager
+async def open_house(
+    database_url: str,
+    key_file: Path,
+    *,
+    schedule: Schedule | None = None,
+    pace: Pace | None = None,
+    patience: Patience | None = None,
+    **changes: object,
+) -> AsyncIterator[House]:
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    config = Config(database_url=database_url, base_url=url, key_file=key_file)
+    config = replace(config, **changes)  # type: ignore[arg-type]
+    app = make_app(config, schedule=schedule, pace=pace, patience=patience)
+    if config.phone_port is not None:
+        listener.listen_for_phones(app, config, host="127.0.0.1", port=config.phone_port)
+    async with (
+        listener.listening(app, host="127.0.0.1", port=port),
+        aiohttp.ClientSession(auto_decompress=False) as http,
+    ):
+        rendering = Rendering(app[VENDORS], Options(), url, Today)
+        parts = app[DATABASE], app[VAULT], rendering, app[BOOT_LOG], app[SENDER], app[RESYNC_SENDER]
+        yield House(url, *parts, http)
+
+
 StartHouse = Callable[..., Awaitable[House]]
 
 
 @pytest.fixture
 async def start_house(database_url: str, tmp_path: Path) -> AsyncIterator[StartHouse]:
     """Starts a server with the given changes of its configuration."""
-    servers = contextlib.AsyncExitStack()
-    clients: list[aiohttp.ClientSession] = []
+    async with contextlib.AsyncExitStack() as houses:
 
-    async def start(
-        *,
-        schedule: Schedule | None = None,
-        pace: Pace | None = None,
-        patience: Patience | None = None,
-        **changes: object,
-    ) -> House:
-        port = free_port()
-        url = f"http://127.0.0.1:{port}"
-        config = Config(database_url=database_url, base_url=url, key_file=tmp_path / "keys.json")
-        config = replace(config, **changes)  # type: ignore[arg-type]
-        app = make_app(config, schedule=schedule, pace=pace, patience=patience)
-        if config.phone_port is not None:
-            listener.listen_for_phones(app, config, host="127.0.0.1", port=config.phone_port)
-        await servers.enter_async_context(listener.listening(app, host="127.0.0.1", port=port))
-        http = aiohttp.ClientSession(auto_decompress=False)
-        clients.append(http)
-        rendering = Rendering(app[VENDORS], Options(), url, Today)
-        parts = app[DATABASE], app[VAULT], rendering, app[BOOT_LOG], app[SENDER], app[RESYNC_SENDER]
-        return House(url, *parts, http)
+        def start(**changes: Any) -> Awaitable[House]:
+            return houses.enter_async_context(open_house(database_url, tmp_path / "keys.json", **changes))
 
-    yield start
-    for client in clients:
-        await client.close()
-    await servers.aclose()
+        yield start
 
 
 @pytest.fixture

@@ -96,7 +96,7 @@ class MailRelay:
         self._hanging.set()
 
     async def until(self, true: Callable[[], bool]) -> None:
-        async with asyncio.timeout(20), self.news:
+        async with asyncio.timeout(60), self.news:
             await self.news.wait_for(true)
 
     async def arrived(self, count: int) -> list[Received]:

@@ -252,7 +252,7 @@ async def test_any_filters_find_what_a_look_at_every_entry_finds(
                     ip=f"10.0.{chance.randrange(3)}.{int(30 * chance.random() ** 2)}",
                 )
             )
-    for _ in range(120):
+    for _ in range(60):
         some = Filters(
             start=chance.choice([None, None, made[chance.randrange(400)].time]),
             end=chance.choice([None, None, made[chance.randrange(400)].time]),

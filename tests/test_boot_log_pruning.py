@@ -115,7 +115,7 @@ async def test_a_server_prunes_as_soon_as_it_runs(database_url: str, tmp_path: P
     database = Database(database_url)
     await fill(database, [now() - KEPT - timedelta(minutes=1), now()])
     app = make_app(Config(database_url=database_url, key_file=tmp_path / "keys.json"), rounds=QUICK)
-    async with TestServer(app), asyncio.timeout(10):
+    async with TestServer(app), asyncio.timeout(60):
         await app[PRUNER].settled()
         assert await left(database) == ["1"]
     await database.close()
@@ -128,7 +128,7 @@ async def test_a_database_that_fails_is_asked_again_in_the_next_round(
     async with database.write() as session:
         await session.execute(sa.text("ALTER TABLE boot_log RENAME TO away"))
     working = pruner(database, Rounds(every=0, pause=0, slice=10))
-    async with working.running(), asyncio.timeout(10):
+    async with working.running(), asyncio.timeout(60):
         await working.settled()
         assert "the boot log cannot be pruned" in caplog.text
         async with database.write() as session:

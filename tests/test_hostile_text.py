@@ -109,14 +109,14 @@ def test_text_is_refused_or_parses_back_unchanged(
 def test_twenty_thousand_phones_full_of_hostile_texts_hold_exactly_these_texts(
     vendor: str, seed: int
 ) -> None:
-    """Five thousand for each seed: of all models, and four times as often of those whose files are small and
+    """Five thousand for each seed: of all models, and many times as often of those whose files are small and
     hold the same texts. `python -m benchmarks.hostile` tries as many as wanted, of all."""
     chance, of_all_models = random.Random(seed), moulds(vendor)
-    small = sorted(of_all_models, key=lambda mould: len(mould.settings))[: len(of_all_models) // 4]
-    for number in range(1_000):
+    small = sorted(of_all_models, key=lambda mould: len(mould.settings))[: len(of_all_models) // 8]
+    for number in range(250):
         of_all_models[number % len(of_all_models)].example(chance)
-        for again in range(4):
-            small[(4 * number + again) % len(small)].example(chance)
+        for again in range(19):
+            small[(19 * number + again) % len(small)].example(chance)
 
 
 @pytest.mark.parametrize("text", [t for t in HOSTILE if t not in HOSTILE[1:4]])

@@ -478,7 +478,7 @@ async def nginx(behind: House, stock: Stock, tmp_path: Path) -> AsyncIterator[st
     )
     url = phones_url(f"https://127.0.0.1:{port}", stock)
     try:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while not _listens(port):
                 assert process.returncode is None, (tmp_path / "error.log").read_text()
                 await asyncio.sleep(0.02)

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
 
 import aiohttp
 import pytest
@@ -15,6 +16,9 @@ import pytest
 from tests.rotation.processes import children
 from tests.shell import Process, Shell
 from tests.test_cli import load_sample
+
+_LONGEST: Final = 60  # seconds; a supervisor itself gives each worker 30 to begin
+_CLIENTS: Final = 2  # more would take the processor from the workers that are to begin
 
 
 @pytest.fixture
@@ -34,7 +38,7 @@ def workers(supervisor: Process) -> set[int]:
 
 async def replaced(supervisor: Process, before: set[int], number: int) -> set[int]:
     """The workers, once `number` of those before are others."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(_LONGEST):
         while len(workers(supervisor)) < 2 or len(before - workers(supervisor)) < number:  # noqa: ASYNC110
             await asyncio.sleep(0.02)
     return workers(supervisor)
@@ -49,7 +53,7 @@ class Fetches:
     async def more(self, number: int = 40) -> None:
         """Until so many more have ended."""
         wanted = self.done + number
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(_LONGEST):
             while self.done < wanted:  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
 
@@ -70,7 +74,7 @@ async def fetching(url: str, trusting: ssl.SSLContext | bool = True) -> AsyncIte
             fetches.done += 1
 
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=trusting, force_close=True)) as http:
-        tasks = [asyncio.create_task(fetch(http)) for _ in range(4)]
+        tasks = [asyncio.create_task(fetch(http)) for _ in range(_CLIENTS)]
         yield fetches
         # To its end: one that is cut off as it connects leaves its connection open.
         fetches.over = True
@@ -99,7 +103,7 @@ async def test_a_worker_that_is_killed_is_replaced_and_what_comes_later_is_serve
         lost = len(fetches.wrong)
         await fetches.more()
     assert len(after & before) == 1
-    assert lost <= 4  # what the dead one had begun
+    assert lost <= _CLIENTS  # what the dead one had begun
     assert fetches.wrong[lost:] == []
 
 
@@ -118,7 +122,7 @@ async def test_what_cannot_serve_replaces_nobody(shell: Shell, supervisor: Proce
     (shell.folder / "platform.toml").write_text("sip_port = 70000\n")
     async with fetching(address) as fetches:
         os.kill(supervisor.pid, signal.SIGHUP)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(_LONGEST):
             while "go on as they were" not in (shell.folder / "server.log").read_text():  # noqa: ASYNC110
                 await asyncio.sleep(0.02)
         await fetches.more()
@@ -140,6 +144,6 @@ async def test_what_was_begun_is_answered_before_the_workers_end(shell: Shell, s
 async def test_workers_end_when_their_supervisor_is_killed(shell: Shell, supervisor: Process) -> None:
     left = workers(supervisor)
     supervisor.kill()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(_LONGEST):
         while any(Path(f"/proc/{pid}").exists() for pid in left):  # noqa: ASYNC110, ASYNC240
             await asyncio.sleep(0.05)

@@ -4,7 +4,9 @@ import asyncio
 import io
 import json
 import re
-from collections.abc import Mapping
+import shutil
+from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
 from typing import Any, Final
 
 import pytest
@@ -13,7 +15,8 @@ import sqlalchemy as sa
 from provisioning import activity, api_keys
 from provisioning.api.operation import OPERATIONS, Operation
 from provisioning.db import new_id
-from tests.api.conftest import Account, Answer, Client, form
+from tests.api.conftest import Account, Answer, Client, form, stocked
+from tests.conftest import House, Stock, open_house
 
 BODIES: Final[Mapping[str, Any]] = {
     "account.update": {"name": "New"},
@@ -93,6 +96,34 @@ async def resources(account: Account) -> dict[str, str]:
     }
 
 
+@pytest.fixture(scope="session")
+def _furnished(_stock_sqlite: Stock, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, str]]:
+    """A database of which each test has a copy, and the resources in it."""
+    file = tmp_path_factory.mktemp("furnished") / "provisioning.db"
+    shutil.copy(_stock_sqlite.url.removeprefix("sqlite:///"), file)
+
+    async def run() -> dict[str, str]:
+        async with open_house(f"sqlite:///{file}", _stock_sqlite.key_file) as house:
+            return await resources(stocked(house, _stock_sqlite))
+
+    return file, asyncio.run(run())
+
+
+@pytest.fixture
+def ids(_furnished: tuple[Path, dict[str, str]]) -> Mapping[str, str]:
+    return _furnished[1]
+
+
+@pytest.fixture
+async def account(
+    _furnished: tuple[Path, dict[str, str]], _stock_sqlite: Stock, tmp_path: Path
+) -> AsyncIterator[Account]:
+    """The account with the resources of `ids`."""
+    file = shutil.copy(_furnished[0], tmp_path)
+    async with open_house(f"sqlite:///{file}", _stock_sqlite.key_file) as house:
+        yield stocked(house, _stock_sqlite)
+
+
 async def call(client: Client, operation: Operation, ids: Mapping[str, str], **changes: Any) -> Answer:
     """Calls the operation so that it succeeds, but for the changes."""
     kind = operation.event.split(".")[0]
@@ -113,10 +144,10 @@ async def entered(account: Account, since: int, account_id: str | None = None) -
     return [(entry.event, entry.outcome) for entry in (await account.entries(account_id))[since:]]
 
 
-@sqlite
 @named
-async def test_each_end_of_an_operation_is_entered_once(account: Account, operation: Operation) -> None:
-    ids = await resources(account)
+async def test_each_end_of_an_operation_is_entered_once(
+    account: Account, ids: Mapping[str, str], operation: Operation
+) -> None:
     if operation.event == "token.generate":
         async with account.house.database.write() as session:
             await session.execute(sa.text("DELETE FROM provisioning_tokens"))
@@ -171,10 +202,10 @@ async def test_each_end_of_an_operation_is_entered_once(account: Account, operat
     assert await entered(account, everybody, "") == [(operation.event, "denied")] * 2
 
 
-@sqlite
 @named
-async def test_without_its_entry_an_operation_does_not_happen(account: Account, operation: Operation) -> None:
-    ids = await resources(account)
+async def test_without_its_entry_an_operation_does_not_happen(
+    account: Account, ids: Mapping[str, str], operation: Operation
+) -> None:
     if operation.event == "token.generate":
         async with account.house.database.write() as session:
             await session.execute(sa.text("DELETE FROM provisioning_tokens"))
@@ -194,10 +225,10 @@ async def test_without_its_entry_an_operation_does_not_happen(account: Account, 
 @pytest.mark.parametrize(
     "operation", [o for o in OPERATIONS if o.writes and o.body], ids=lambda o: f"{o.method} {o.path}"
 )
-@sqlite
-async def test_a_client_that_goes_away_leaves_one_entry(account: Account, operation: Operation) -> None:
+async def test_a_client_that_goes_away_leaves_one_entry(
+    account: Account, ids: Mapping[str, str], operation: Operation
+) -> None:
     """It has sent everything, or half of its body, and does not wait for the answer."""
-    ids = await resources(account)
     kind = operation.event.split(".")[0]
     path = operation.path.replace("{id}", ids.get(kind, ""))
     body = BODIES.get(operation.event)
@@ -240,7 +271,9 @@ async def dump(account: Account) -> dict[str, list[tuple[Any, ...]]]:
 
 
 @sqlite
-async def test_each_conflict_is_entered_once_as_a_failure(account: Account) -> None:
+async def test_each_conflict_is_entered_once_as_a_failure(house: House, stock: Stock) -> None:
+    account = stocked(house, stock)
+
     async def first(path: str) -> str:
         return f"{path}/{(await account.admin.get(path)).json['data'][-1]['id']}"
 

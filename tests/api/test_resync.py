@@ -67,7 +67,7 @@ async def resync(account: Account, mac: str = FRONT_DESK, **body: Any) -> Answer
 async def ended(account: Account, answer: Answer) -> Any:
     """The run once no phone is left to be asked."""
     assert answer.status == 202, answer.text
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while True:
             await account.house.resyncs.settled()
             found = (await account.viewer.get(f"/resyncs/{answer.json['id']}?limit=200")).json
@@ -498,7 +498,7 @@ class TestTheQueue:
             row = await session.get_one(resyncs.Row, old.json["id"])
             row.created_at -= resyncs.KEPT
         await start_house(pace=QUICK, reach=HERE)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while (await at_switch.viewer.get(f"/resyncs/{old.json['id']}")).status != 404:  # noqa: ASYNC110
                 await asyncio.sleep(0.02)
         assert (await at_switch.viewer.get(f"/resyncs/{new.json['id']}")).status == 200

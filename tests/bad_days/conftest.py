@@ -94,7 +94,7 @@ class Askers:
 
 
 async def until(true: Callable[[], Awaitable[bool]]) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not await true():  # noqa: ASYNC110
             await asyncio.sleep(0.02)
 

@@ -38,7 +38,7 @@ async def test_nothing_acknowledged_is_lost_whoever_is_killed(stock: Stock, tmp_
 async def more(load: Load) -> None:
     """Until a few more writes of each kind are acknowledged."""
     locations, calls, uploaded = len(load.locations), len(load.calls), load.uploaded
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while (  # noqa: ASYNC110
             len(load.locations) < locations + 3 or len(load.calls) < calls + 3 or load.uploaded == uploaded
         ):

@@ -34,7 +34,7 @@ def suffer(relay: MailRelay, *faults: Fault) -> None:
 
 async def until(true: Callable[[], Awaitable[bool]]) -> None:
     """What the database is to show: it has nobody who tells, so it is asked again and again."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not await true():  # noqa: ASYNC110
             await asyncio.sleep(0.02)
 

@@ -12,6 +12,7 @@ from typing import Any, Final, NoReturn
 
 import aiohttp
 import sqlalchemy as sa
+from aiohttp import web
 from aiohttp.test_utils import TestServer
 from sqlalchemy import event
 
@@ -75,11 +76,7 @@ def by_commit(account: Account, begin: Callable[[], None]) -> None:
 @asynccontextmanager
 async def _api(account: Account) -> AsyncIterator[Callable[[str], Awaitable[int]]]:
     """Calls an operation of provisioning and tells the status."""
-    app = make_app(account.config)
-    # What works beside the API would reach boundaries, too, each time at another moment.
-    for beside in (_app._sender, _app._resync_sender, _app._pruner):
-        app.cleanup_ctx.remove(beside)
-    async with TestServer(app) as server, aiohttp.ClientSession() as http:
+    async with TestServer(_made(account)) as server, aiohttp.ClientSession() as http:
 
         async def call(name: str) -> int:
             url = server.make_url(f"/api/v1/account/provisioning/{name}")
@@ -87,6 +84,14 @@ async def _api(account: Account) -> AsyncIterator[Callable[[str], Awaitable[int]
                 return answer.status
 
         yield call
+
+
+def _made(account: Account) -> web.Application:
+    """Without what works beside the API: it would reach boundaries, too, each time at another moment."""
+    app = make_app(account.config)
+    for beside in (_app._sender, _app._resync_sender, _app._pruner):
+        app.cleanup_ctx.remove(beside)
+    return app
 
 
 def by_command(_account: Account, begin: Callable[[], None]) -> None:
@@ -149,7 +154,7 @@ def _listen(reach: Callable[[str], None]) -> None:
 
 async def _examine(account: Account, token: str) -> tuple[Mapping[str, Any], str]:
     """What a server that starts anew sees, if `token` was current before; and the current token."""
-    app = make_app(account.config)
+    app = _made(account)
     async with TestServer(app) as server, aiohttp.ClientSession(server.make_url("/p/")) as phones:
 
         async def status(token: str) -> int:

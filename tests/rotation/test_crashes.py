@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from provisioning.config import Config
+from tests.compiled_once import compiled_once
 from tests.conftest import Stock
 from tests.rotation import crash
 from tests.rotation.crash import Account, Found, Way
@@ -16,7 +17,8 @@ from tests.shell import Process
 
 def write(way: Way, account: Account, report: Path) -> None:
     logging.disable(logging.WARNING)
-    report.write_bytes(pickle.dumps([*crash.crashes(way, account)]))
+    with compiled_once():
+        report.write_bytes(pickle.dumps([*crash.crashes(way, account)]))
 
 
 def crashes(way: Way, stock: Stock, folder: Path) -> list[Found]:
