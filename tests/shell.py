@@ -20,9 +20,13 @@ from tests.ports import free_port
 
 COMMAND: Final = Path(sys.executable).with_name("provisioning")
 
-# Each process is the fork of one that has imported everything: a hundred imports are a minute and a half.
+# Each process is the fork of one that has imported everything and read the templates, which takes longer than
+# what most processes do then.
 _FORKS: Final = multiprocessing.get_context("forkserver")
-_FORKS.set_forkserver_preload(["provisioning.cli", "tests.emergency.worker", "tests.bad_days.server"])
+_FORKS.set_forkserver_preload(["tests.preloaded"])
+
+_TRUSTING: Final = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+_TRUSTING.check_hostname, _TRUSTING.verify_mode = False, ssl.CERT_NONE
 
 
 class Process:
@@ -141,10 +145,8 @@ class Shell:
         return {"PATH": os.environ["PATH"], "PROVISIONING_BASE_URL": self.url, **self.environ}
 
     def fetch(self, url: str) -> tuple[int, bytes]:
-        trusting = ssl.create_default_context()
-        trusting.check_hostname, trusting.verify_mode = False, ssl.CERT_NONE
         try:
-            with urllib.request.urlopen(url, context=trusting, timeout=10) as answer:
+            with urllib.request.urlopen(url, context=_TRUSTING, timeout=10) as answer:
                 return answer.status, answer.read()
         except urllib.error.HTTPError as error:
             return error.code, error.read()
