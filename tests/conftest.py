@@ -297,7 +297,8 @@ async def start_house(database_url: str, tmp_path: Path) -> AsyncIterator[StartH
     async with contextlib.AsyncExitStack() as houses:
 
         def start(**changes: Any) -> Awaitable[House]:
-            return houses.enter_async_context(open_house(database_url, tmp_path / "keys.json", **changes))
+            usual: dict[str, Any] = {"database_url": database_url, "key_file": tmp_path / "keys.json"}
+            return houses.enter_async_context(open_house(**usual | changes))
 
         yield start
 

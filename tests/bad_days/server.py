@@ -9,7 +9,7 @@ from provisioning.config import Config
 from provisioning.listener import serve as serve_app
 from provisioning.patience import Patience
 
-QUICK: Final = Patience(turn=0.5, statement=0.5, phone=1.0, health=0.5, ping=0.3, abandoned=1.0)
+QUICK: Final = Patience(turn=1.0, statement=1.0, phone=1.0, health=1.0, ping=0.3, abandoned=1.0)
 
 
 def serve(database_url: str, key_file: Path, port: int) -> None:
