@@ -35,8 +35,9 @@ fuzz: .venv/installed ## what make test tries in small: every border of the API,
 
 # The browser that the tests drive, from Debian where it is missing; as root or with sudo.
 chromium:
-	@command -v chromium > /dev/null || { SUDO=$$([ $$(id -u) = 0 ] || echo sudo); \
-	  $$SUDO apt-get update -q && $$SUDO apt-get install -qy --no-install-recommends chromium fonts-dejavu-core; }
+	@command -v chromium-headless-shell > /dev/null || command -v chromium > /dev/null || { \
+	  SUDO=$$([ $$(id -u) = 0 ] || echo sudo); INSTALL="$$SUDO apt-get install -qy --no-install-recommends fonts-dejavu-core"; \
+	  $$SUDO apt-get update -q && { $$INSTALL chromium-headless-shell || $$INSTALL chromium; }; }
 
 check: .venv/installed ## lint, types, layers and samples, without the tests
 	$(BIN)/ruff check .

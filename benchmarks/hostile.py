@@ -6,12 +6,11 @@ status 1.
 
 import argparse
 import os
-import random
 import sys
 import time
 from concurrent.futures import ProcessPoolExecutor
 
-from tests.hostile import Broken, moulds
+from tests.hostile import Broken, try_phones
 
 _AT_ONCE = 5_000
 
@@ -38,10 +37,8 @@ def main() -> int:
 
 def run(vendor: str, seed: int) -> str | None:
     """The first that is broken, of `_AT_ONCE`."""
-    chance, of_all_models = random.Random(seed), moulds(vendor)
     try:
-        for number in range(_AT_ONCE):
-            of_all_models[number % len(of_all_models)].example(chance)
+        try_phones(vendor, seed, _AT_ONCE)
     except Broken as broken:
         return str(broken)
     return None
