@@ -4,7 +4,7 @@ import asyncio
 import resource
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from aiohttp import HttpVersion10, HttpVersion11, web
 from aiohttp.web_protocol import RequestHandler
@@ -30,7 +30,7 @@ _TOO_LARGE: Final = (
 
 Handle = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
-_open: Final[dict["Connection", None]] = {}  # of this process, the oldest first
+_open: Final[dict["Connection", None]] = {}  # of this process, that which was used longest ago first
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +40,7 @@ class _Stand:
     began: float  # when there was something to be sent or read of this request
     at: float
     request: object
-    received: int
-    unsent: int
-
-    def has_moved_since(self, other: "_Stand") -> bool:
-        return self.received - other.received + other.unsent - self.unsent >= _LEAST
+    moved: int  # bytes that came, and that the kernel took
 
 
 class Connection(RequestHandler):
@@ -55,7 +51,10 @@ class Connection(RequestHandler):
     been idle for longest gives way to a new one, and a new one to those that are all busy.
     """
 
-    __slots__ = ("_head", "_look", "_received", "_stand", "_wire")
+    __slots__ = (
+        *("__weakref__", "_ends", "_head", "_look", "_raw", "_received"),
+        *("_stand", "_tls", "_wire", "_writer", "_written", "is_made"),
+    )
 
     def __init__(self, manager: web.Server) -> None:
         super().__init__(
@@ -68,15 +67,23 @@ class Connection(RequestHandler):
             max_headers=_FIELDS,
             access_log=None,  # type: ignore[arg-type]  # it would hold the token of every request
         )
+        # None before and after; over TLS `_raw` is the one below, which closes at once where TLS may not.
         self._wire: asyncio.Transport | None = None
-        self._received = self._head = 0
+        self._raw: asyncio.Transport | None = None
+        self._tls: Any = None
+        self._received = self._written = self._head = 0
+        self._writer: Any = None  # of the answer that is under way
+        self._ends = False
+        self.is_made = False  # over TLS that takes a while
         self._stand: _Stand | None = None
         self._look: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         super().connection_made(transport)
-        self._wire = transport
+        self._wire, self.is_made = transport, True
+        self._tls = getattr(transport, "_ssl_protocol", None)
+        self._raw = self._tls._transport if self._tls else transport
         self._look = self._loop.call_later(_LOOK, self._keep_looking)
         _open[self] = None
         if len(_open) > most():
@@ -85,7 +92,7 @@ class Connection(RequestHandler):
     def connection_lost(self, exc: BaseException | None) -> None:
         if self._look is not None:
             self._look.cancel()
-        self._wire = None
+        self._wire = self._raw = self._tls = None
         _open.pop(self, None)
         super().connection_lost(exc)
 
@@ -105,8 +112,15 @@ class Connection(RequestHandler):
 
     def abort(self) -> None:
         """Ends it at once, whatever is left to be sent."""
-        if self._wire is not None:
-            self._wire.abort()
+        _open.pop(self, None)  # of many that come at once, each is to find another that gives way
+        if self._raw is not None:
+            self._raw.abort()
+
+    def end(self, patiently: bool) -> None:
+        """What was begun is answered, and nothing more; who is patient lets those ask that have not yet."""
+        self._ends = True
+        if self.is_idle and not (patiently and (self._head or not self._request_count)):
+            self.force_close()
 
     def _keep_looking(self) -> None:
         if self._wire is not None:
@@ -114,18 +128,27 @@ class Connection(RequestHandler):
             self._note(self._loop.time(), self._wire)
 
     def _note(self, now: float, wire: asyncio.Transport) -> None:
-        unsent, request, was = _unsent(wire), self._current_request, self._stand
+        unsent, request, was = self._unsent(), self._current_request, self._stand
         receives = request is not None and not request.content.is_eof() and not self._reading_paused
+        if not unsent and wire.is_closing():  # over TLS, who does not say goodbye
+            self.abort()
         if not unsent and not receives:
             self._stand = None
-        elif was is None or request is not was.request:
-            self._stand = _Stand(now, now, request, self._received, unsent)
-        else:
-            stand = _Stand(was.began, now, request, self._received, unsent)
-            if stand.has_moved_since(was):
-                self._stand = was = stand
-            if now - was.at >= _STUCK or now - was.began >= _LONGEST:
-                self.abort()
+            return
+        moved = self._received + self._written - unsent + (self._writer.output_size if self._writer else 0)
+        if was is None or request is not was.request:
+            self._stand = _Stand(now, now, request, moved)
+        elif now - was.began >= _LONGEST:
+            self.abort()
+        elif moved - was.moved >= _LEAST:
+            self._stand = _Stand(was.began, now, request, moved)
+        elif now - was.at >= _STUCK:
+            self.abort()
+
+    def _unsent(self) -> int:
+        """Bytes that wait for the client to read. Over TLS they wait in the transport below, too."""
+        above = self._tls._get_write_buffer_size() if self._tls else 0
+        return above + (self._raw.get_write_buffer_size() if self._raw else 0)
 
     async def finish_response(
         self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
@@ -133,7 +156,16 @@ class Connection(RequestHandler):
         """What nobody made an answer of says no more than its status: aiohttp's words may be the client's."""
         if isinstance(resp, web.HTTPException):
             resp = self.handle_error(request, resp.status)
-        return await super().finish_response(request, resp, start_time)
+        if self._ends:
+            resp.force_close()
+        self._writer = writer = request.writer
+        try:
+            return await super().finish_response(request, resp, start_time)
+        finally:
+            self._written += writer.output_size
+            self._writer = None
+            if self in _open:
+                _open[self] = _open.pop(self)
 
     def handle_error(
         self,
@@ -176,10 +208,3 @@ def raise_file_limit() -> None:
     wanted = _FILES if hard == resource.RLIM_INFINITY else min(hard, _FILES)
     if soft < wanted:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
-
-
-def _unsent(wire: asyncio.Transport) -> int:
-    """Bytes that wait for the client to read. Over TLS they wait in the transport below, too."""
-    tls = getattr(wire, "_ssl_protocol", None)
-    below = tls._transport.get_write_buffer_size() if tls is not None and tls._transport else 0
-    return wire.get_write_buffer_size() + below

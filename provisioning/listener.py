@@ -4,7 +4,8 @@ import asyncio
 import contextlib
 import signal
 import ssl
-from collections.abc import AsyncIterator
+import weakref
+from collections.abc import AsyncIterator, Iterable
 from typing import Any, Final
 
 from aiohttp import web
@@ -19,6 +20,9 @@ _HANDSHAKE: Final = 10  # seconds
 _BACKLOG: Final = 1024
 _DRAIN: Final = 30  # seconds that requests have to end when the server does
 _PHONES_DRAIN: Final = 8  # the other listener has had its own before
+_MOMENT: Final = 1.0  # seconds of these, in which those that have connected may ask
+_CUT: Final = 0.1  # seconds that what has not ended by then has to see that it is cut off
+_CLOSING: Final = 300  # seconds, over TLS: connections have limits of their own before
 
 
 @contextlib.asynccontextmanager
@@ -26,16 +30,25 @@ async def listening(
     app: web.Application, context: ssl.SSLContext | None = None, drain: float = _DRAIN, **where: Any
 ) -> AsyncIterator[None]:
     """While this runs, so does the app, and is served where `where` says (see `loop.create_server`)."""
-    runner = web.AppRunner(app, shutdown_timeout=drain)
+    runner = web.AppRunner(app, shutdown_timeout=_CUT)
     await runner.setup()
     manager = runner.server
     assert manager is not None
     manager.request_handler = as_http_1(manager.request_handler)
+    begun = weakref.WeakSet[Connection]()
+
+    def begin() -> Connection:
+        connection = Connection(manager)
+        if context:
+            begun.add(connection)
+        return connection
+
     try:
         server = await asyncio.get_running_loop().create_server(
-            lambda: Connection(manager),
+            begin,
             ssl=context,
             ssl_handshake_timeout=_HANDSHAKE if context else None,
+            ssl_shutdown_timeout=_CLOSING if context else None,
             backlog=_BACKLOG,
             **where,
         )
@@ -43,8 +56,23 @@ async def listening(
             yield
         finally:
             server.close()
+            await _end(manager, begun, drain)
     finally:
         await runner.cleanup()
+
+
+async def _end(manager: web.Server, begun: Iterable[Connection], drain: float) -> None:
+    """What was begun is answered: aiohttp's own would read no more of it, nor wait until answers are sent."""
+    clock, pause = asyncio.get_running_loop().time, 0.001
+    start = clock()
+    while (passed := clock() - start) < drain:
+        for connection in manager.connections:
+            assert isinstance(connection, Connection)
+            connection.end(patiently=passed < _MOMENT)
+        if not manager.connections and (passed >= _MOMENT or all(each.is_made for each in begun)):
+            return
+        await asyncio.sleep(pause)
+        pause = min(2 * pause, 0.05)
 
 
 def serve(app: web.Application, context: ssl.SSLContext | None = None, **where: Any) -> None:

@@ -45,14 +45,14 @@ class Workers:
             wanted = signal.sigwait(_SIGNALS)
             if wanted in {signal.SIGTERM, signal.SIGINT}:
                 break
-            if wanted is signal.SIGHUP and not all(map(self._replace, range(len(self._sockets)))):
-                _log.error("the workers that are left go on as they were")
+            if wanted is signal.SIGHUP:
+                self._replace_all()
             self._reap()
-        pids = [*self._pids.values()]
+        pids, until = [*self._pids.values()], time.monotonic() + _DRAIN
         for pid in pids:
             _end(pid, signal.SIGTERM)
         for pid in pids:
-            _wait(pid)
+            _wait(pid, until)
 
     def _start(self, index: int) -> bool:
         """Forks a worker, and waits until it can serve or has ended: True when it can."""
@@ -86,15 +86,24 @@ class Workers:
         finally:
             os._exit(status)  # nothing of the supervisor's is to be done a second time
 
+    def _replace_all(self) -> None:
+        for index in range(len(self._sockets)):
+            if signal.sigpending() & {signal.SIGTERM, signal.SIGINT}:
+                return
+            if not self._replace(index):
+                _log.error("the workers that are left go on as they were")
+                return
+            self._reap()
+
     def _replace(self, index: int) -> bool:
         """False, and the old one stays, when the new one cannot serve."""
         old = self._pids[index]
         if not self._start(index):
-            _wait(self._pids[index])
+            _wait(self._pids[index], time.monotonic() + _DRAIN)
             self._pids[index] = old
             return False
         _end(old, signal.SIGTERM)
-        _wait(old)
+        _wait(old, time.monotonic() + _DRAIN)
         return True
 
     def _reap(self) -> None:
@@ -131,9 +140,8 @@ def _end(pid: int, number: signal.Signals) -> None:
         os.kill(pid, number)
 
 
-def _wait(pid: int) -> None:
-    """Until it has ended; one that takes too long is killed."""
-    until = time.monotonic() + _DRAIN
+def _wait(pid: int, until: float) -> None:
+    """Until it has ended; one that has not by then is killed."""
     while not _is_gone(pid):
         if time.monotonic() > until:
             _end(pid, signal.SIGKILL)

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import socket
 import ssl
 import subprocess
 import sys
@@ -11,7 +12,8 @@ from pathlib import Path
 from typing import Final
 
 import pytest
-from aiohttp import web
+from aiohttp import payload, web
+from aiohttp.abc import AbstractStreamWriter
 
 from provisioning import connection, listener, tls
 from provisioning.answer import TEXT, Answer
@@ -143,9 +145,7 @@ async def test_a_body_that_does_not_come_is_waited_for_in_vain_for_a_while(
         drops.cancel()
 
 
-async def test_a_body_that_comes_slowly_but_steadily_is_taken(
-    brief: House, path: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_body_that_comes_slowly_but_steadily_is_taken(brief: House, path: str) -> None:
     part = b"x" * connection._LEAST
     async with connected(brief) as (reader, writer):
         writer.write(
@@ -182,6 +182,21 @@ async def test_a_body_has_its_time_however_steadily_it_comes(
 LARGE: Final = b"x" * 24 * 1024 * 1024  # more than kernels hold between two sockets
 
 
+class Pieces(payload.Payload):
+    """A body that is not there all at once, as an audio clip's."""
+
+    def __init__(self) -> None:
+        super().__init__(None)
+        self._size = len(LARGE)
+
+    async def write(self, writer: AbstractStreamWriter) -> None:
+        for at in range(0, len(LARGE), 65_536):
+            await writer.write(LARGE[at : at + 65_536])
+
+    def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
+        raise NotImplementedError
+
+
 class Large:
     """A server whose every answer is large, over http or https."""
 
@@ -190,8 +205,10 @@ class Large:
         self.context = context
         self.asked = 0
 
-    async def answer(self, request: web.Request) -> Answer:
+    async def answer(self, request: web.Request) -> web.StreamResponse:
         self.asked += 1
+        if request.path == "/pieces":
+            return web.Response(body=Pieces())
         return Answer(200, TEXT, LARGE if request.path == "/large" else b"x" * 10_000)
 
 
@@ -211,16 +228,18 @@ async def large(
         yield made
 
 
-async def test_who_does_not_read_its_answer_is_cut_off(large: Large) -> None:
+@pytest.mark.parametrize("path", ["/large", "/pieces"])
+async def test_who_does_not_read_its_answer_is_cut_off(large: Large, path: str) -> None:
     async with connected(large) as (reader, writer):
-        writer.write(b"GET /large HTTP/1.1\r\nHost: x\r\n\r\n")
+        writer.write(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
         await until_cut_off(large)
         assert len(await ended(reader)) < len(LARGE)
 
 
-async def test_who_reads_its_answer_slowly_but_steadily_gets_it_whole(large: Large) -> None:
+@pytest.mark.parametrize("path", ["/large", "/pieces"])
+async def test_who_reads_its_answer_slowly_but_steadily_gets_it_whole(large: Large, path: str) -> None:
     async with connected(large, unread=2**14) as (reader, writer):
-        writer.write(b"GET /large HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        writer.write(f"GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
         began = time.monotonic()
         await reader.readuntil(b"\r\n\r\n")
         for _ in range(24):
@@ -243,15 +262,64 @@ async def until_cut_off(large: Large) -> None:
             await asyncio.sleep(BRIEF / 20)
 
 
+@pytest.mark.parametrize("large", ["https"], indirect=True)
+async def test_who_says_no_goodbye_over_tls_is_closed_all_the_same(
+    large: Large, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection, "IDLE", BRIEF)
+    reader, writer = await asyncio.open_connection("127.0.0.1", int(large.url.rpartition(":")[2]))
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    hands = trusting().wrap_bio(incoming, outgoing)
+    for _ in range(2):
+        with contextlib.suppress(ssl.SSLWantReadError):
+            hands.do_handshake()
+        writer.write(outgoing.read())
+        incoming.write(await reader.read(65536))
+    async with asyncio.timeout(GONE):
+        assert len(connection._open) == 1
+        await ended(reader)
+        while connection._open:  # noqa: ASYNC110
+            await asyncio.sleep(BRIEF / 20)
+    writer.transport.abort()
+
+
+async def test_when_very_many_come_at_once_there_are_never_more_than_may_be(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection, "most", lambda: 3)
+    port = int(house.url.rpartition(":")[2])
+    async with contextlib.AsyncExitStack() as stack:
+        for _ in range(3):
+            reader, writer = await stack.enter_async_context(connected(house))
+            writer.write(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n")
+            await reader.readuntil(b"}")
+        # While the server, which has the same loop, does nothing: it takes them all in one turn.
+        come = [stack.enter_context(socket.create_connection(("127.0.0.1", port))) for _ in range(50)]
+        loop, ends = asyncio.get_running_loop(), list[asyncio.Task[bytes]]()
+        for each in come:
+            each.setblocking(False)
+            ends.append(asyncio.create_task(loop.sock_recv(each, 1)))
+        async with asyncio.timeout(GONE):
+            while sum(task.done() for task in ends) < 47:  # noqa: ASYNC110
+                await asyncio.sleep(BRIEF / 20)
+        waiting = [task for task in ends if not task.done()]
+        assert len(waiting) == len(connection._open) == 3
+        for task in waiting:
+            task.cancel()
+        await asyncio.gather(*ends, return_exceptions=True)
+
+
 async def test_when_there_is_no_room_the_one_that_was_idle_for_longest_goes(
     house: House, path: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(connection, "most", lambda: 3)
     async with contextlib.AsyncExitStack() as stack:
         idle = [await stack.enter_async_context(connected(house)) for _ in range(3)]
-        for reader, writer in idle:  # so that they are known to be there
+        # The first is used again, and so has not been idle for longest.
+        for reader, writer in (*idle, idle[0]):
             writer.write(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n")
             await reader.readuntil(b"}")
+        idle.append(idle.pop(0))
         for number in range(3):
             reader, writer = await stack.enter_async_context(connected(house))
             writer.write(f"GET {path}{YEALINK}.boot HTTP/1.1\r\nHost: x\r\n\r\n".encode())
