@@ -13,13 +13,14 @@ from sqlalchemy.orm import Mapped, mapped_column
 from provisioning.db import Base, Database, insert, now
 
 _AT_ONCE: Final = 500  # phones
-Asking = tuple[str, int, int]  # a device's id, and the generation and the opening of the key that it showed
-_devices = sa.table("devices", sa.column("id"), sa.column("account_id"), sa.column("opening"))
+# A device's id and MAC address, and the generation and the opening of the key that it showed.
+Asking = tuple[str, str, int, int]
+_devices = sa.table("devices", *map(sa.column, ("id", "account_id", "mac", "opening")))
 
 
 class Row(Base):
-    """A device's last binding. It counts for one generation of the token and one opening of the device, so
-    that a rotation, and whoever opens the phone again, ends it.
+    """A device's last binding. It counts for one MAC address, one generation of the token and one opening of
+    the device, so that another phone in its place, a rotation, and whoever opens it again end it.
 
     It has a table of its own since each change of a device counts as one of what its phones are served: with
     thousands of phones that are bound one after the other, nothing would stay in memory.
@@ -28,6 +29,7 @@ class Row(Base):
     __tablename__ = "bindings"
 
     device_id: Mapped[str] = mapped_column(sa.ForeignKey("devices.id", ondelete="CASCADE"), primary_key=True)
+    mac: Mapped[str]
     generation: Mapped[int]
     opening: Mapped[int]
     bound_at: Mapped[datetime]
@@ -50,11 +52,11 @@ class Binder:
         self._waiting: list[tuple[Asking, asyncio.Future[None]]] = []
         self._writing: asyncio.Task[None] | None = None
 
-    async def bind(self, device_id: str, generation: int, opening: int) -> None:
+    async def bind(self, device_id: str, mac: str, generation: int, opening: int) -> None:
         """Afterwards it is committed. Raises what the database raises."""
         loop = asyncio.get_running_loop()
         done = loop.create_future()
-        self._waiting.append(((device_id, generation, opening), done))
+        self._waiting.append(((device_id, mac, generation, opening), done))
         if self._writing is None or self._writing.done():
             self._writing = loop.create_task(self._write())
         await done
@@ -85,9 +87,8 @@ async def of(session: AsyncSession, device_ids: Sequence[str], generation: int) 
         .outerjoin(
             Row,
             sa.and_(
-                Row.device_id == _devices.c.id,
+                _counts(),
                 Row.generation == generation,
-                Row.opening == _devices.c.opening,
             ),
         )
         .where(_devices.c.id.in_(device_ids))
@@ -100,10 +101,21 @@ async def count(session: AsyncSession, account_id: str, generation: int) -> int:
     query = (
         sa.select(sa.func.count())
         .select_from(Row)
-        .join(_devices, sa.and_(_devices.c.id == Row.device_id, _devices.c.opening == Row.opening))
+        .join(_devices, _counts())
         .where(_devices.c.account_id == account_id, Row.generation == generation)
     )
     return await session.scalar(query) or 0
+
+
+def _counts() -> sa.ColumnElement[bool]:
+    """Of the generation it is of."""
+    of_device = Row.device_id == _devices.c.id, Row.mac == _devices.c.mac, Row.opening == _devices.c.opening
+    return sa.and_(*of_device)
+
+
+async def unbind(session: AsyncSession, *device_ids: str) -> None:
+    """Each is served at its own URL as before, and at the shared one again."""
+    await session.execute(sa.delete(Row).where(Row.device_id.in_(device_ids)))
 
 
 async def end(session: AsyncSession, account_id: str) -> None:
@@ -117,17 +129,22 @@ async def put(session: AsyncSession, *phones: Asking) -> None:
     what was overtaken changes nothing."""
     found = sa.select(
         _devices.c.id,
+        sa.bindparam("with_mac", type_=Row.mac.type),
         sa.bindparam("in_generation", type_=Row.generation.type),
         sa.bindparam("at_opening", type_=Row.opening.type),
         sa.bindparam("at", type_=Row.bound_at.type),
     ).where(_devices.c.id == sa.bindparam("device"))
-    putting = insert(session, Row).from_select(["device_id", "generation", "opening", "bound_at"], found)
+    held = "mac", "generation", "opening", "bound_at"
+    putting = insert(session, Row).from_select(["device_id", *held], found)
     new = putting.excluded
     statement = putting.on_conflict_do_update(
         index_elements=[Row.device_id],
-        set_={"generation": new.generation, "opening": new.opening, "bound_at": new.bound_at},
-        where=sa.tuple_(new.generation, new.opening) > sa.tuple_(Row.generation, Row.opening),
+        set_={name: new[name] for name in held},
+        where=sa.or_(
+            new.mac != Row.mac,
+            sa.tuple_(new.generation, new.opening) > sa.tuple_(Row.generation, Row.opening),
+        ),
     )
-    names, at = ("device", "in_generation", "at_opening"), now()
+    names, at = ("device", "with_mac", "in_generation", "at_opening"), now()
     connection = await session.connection()
     await connection.execute(statement, [dict(zip(names, each, strict=True), at=at) for each in phones])

@@ -305,7 +305,7 @@ async def _store(request: web.Request, asked: Asked, entry: Entry) -> None:
         if file.element:  # what is in it comes back in a file of ours
             await revisions.bump(session, device.account_id)
         if _is_to_be_bound(app, dossier, asked):
-            await bindings.put(session, (device.id, dossier.standing.generation, device.opening))
+            await bindings.put(session, (device.id, device.mac, dossier.standing.generation, device.opening))
     entry.verdict, entry.reason, entry.status = Verdict.STORED, f"{len(content)} bytes", 201
 
 
@@ -356,7 +356,7 @@ def _ensure_key_is_one(asked: Asked) -> None:
 
 
 def _own_key(app: web.Application, asked: Asked, device: Device, opening: int) -> str:
-    return tokens.key(app[VAULT], asked.token, device.id, opening)
+    return tokens.key(app[VAULT], asked.token, device.mac, opening)
 
 
 def _ensure_is_its_url(
@@ -401,7 +401,7 @@ async def _bind(app: web.Application, dossier: Dossier, asked: Asked) -> None:
     """Before the answer leaves, whose key the URL holds is bound to it, for every server."""
     device = dossier.device
     if device and _is_to_be_bound(app, dossier, asked):
-        await app[BINDER].bind(device.id, dossier.standing.generation, device.opening)
+        await app[BINDER].bind(device.id, device.mac, dossier.standing.generation, device.opening)
 
 
 def _may_be_kept(app: web.Application, dossier: Dossier, asked: Asked) -> bool:

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from button_templates import library
-from provisioning import accounts, devices, extensions, locations, numbers
+from provisioning import accounts, bindings, devices, extensions, locations, numbers
 from provisioning.db import new_id, now
 from provisioning.devices import DeviceForm, LineRow, Rendering, Row
 from provisioning.errors import FieldError, Invalid, invalid
@@ -134,6 +134,7 @@ class _Import:
 
     async def _write(self, forms: Sequence[DeviceForm], there: Mapping[str, Row]) -> None:
         lines: list[dict[str, Any]] = []
+        of_another_model: list[str] = []
         for form in forms:
             row = there.get(form.mac) or Row(
                 id=new_id("dev"),
@@ -142,13 +143,15 @@ class _Import:
                 options={},
                 created_at=now(),
             )
-            devices.write_columns(row, self.rendering.vendors, form)
+            if devices.write_columns(row, self.rendering.vendors, form):
+                of_another_model.append(row.id)
             self.session.add(row)
             lines += [
                 {"device_id": row.id, "index": index, "extension_id": extension}
                 for index, extension in enumerate(form.lines, start=1)
             ]
         await self.session.flush()
+        await bindings.unbind(self.session, *of_another_model)
         changed = [row.id for row in there.values()]
         await self.session.execute(sa.delete(LineRow).where(LineRow.device_id.in_(changed)))
         if lines:

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from button_templates import library
 from button_templates.layout import Button, Buttons, restored, stored
-from provisioning import db, extensions, locations, numbers
+from provisioning import bindings, db, extensions, locations, numbers
 from provisioning.db import Base, new_id, now
 from provisioning.errors import FieldError, Invalid, NotFound, collected, invalid, missing
 from provisioning.fields import Input, Mac, PhoneNumberId, Text, one_line
@@ -150,8 +150,9 @@ async def of(session: AsyncSession, account_id: str, ids: Sequence[str]) -> list
 async def reopen(session: AsyncSession, account_id: str, device_id: str) -> Device:
     """From now on the phone has another key, and is bound by none."""
     row = await _row(session, account_id, device_id)
-    row.opening += 1
+    row.opening = Row.opening + 1  # by the database: two that open it at once are two
     await session.flush()
+    await session.refresh(row)
     return await _device(session, row)
 
 
@@ -252,9 +253,10 @@ def check_form(rendering: Rendering, account: Options, form: DeviceForm) -> None
         raise invalid("options", why)
 
 
-def write_columns(row: Row, vendors: Vendors, form: DeviceForm) -> None:
-    if row.mac and row.mac != form.mac:  # another phone takes its place, and is not to have its key
-        row.opening += 1
+def write_columns(row: Row, vendors: Vendors, form: DeviceForm) -> bool:
+    """Whether the device was there, and is of another model now. Its binding is to end then: under a model
+    that is not bound the phone was told the URL that all share, and asks there (`bindings.unbind`)."""
+    was = row.vendor, row.model
     row.mac, row.vendor, row.model, row.expansion = (
         form.mac,
         _vendor(vendors, form).name,
@@ -264,6 +266,7 @@ def write_columns(row: Row, vendors: Vendors, form: DeviceForm) -> None:
     row.name, row.location_id, row.button_template_id = form.name, form.location_id, form.button_template_id
     row.button_overrides, row.outbound_number_id = stored(form.button_overrides), form.outbound_number_id
     row.options = form.options.model_dump(mode="json", exclude_none=True)
+    return was[0] is not None and was != (row.vendor, row.model)
 
 
 async def changed(
@@ -284,9 +287,11 @@ async def _check(session: AsyncSession, vendors: Vendors, row: Row, form: Device
 
 async def _write(session: AsyncSession, vendors: Vendors, row: Row, form: DeviceForm) -> Device:
     await _check(session, vendors, row, form)
-    write_columns(row, vendors, form)
+    is_another_model = write_columns(row, vendors, form)
     session.add(row)
     await session.flush()
+    if is_another_model:
+        await bindings.unbind(session, row.id)
     await session.execute(sa.delete(LineRow).where(LineRow.device_id == row.id))
     session.add_all(LineRow(device_id=row.id, index=i, extension_id=e) for i, e in enumerate(form.lines, 1))
     await session.flush()

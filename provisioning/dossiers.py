@@ -49,7 +49,7 @@ _EXTENSION: Final = (
     "sip_password",
 )
 _NEXT: Final = ("id", "generation", "sealed", "told_at")
-_BOUND: Final = ("generation", "opening")
+_BOUND: Final = ("mac", "generation", "opening")
 _COLUMNS: Final = (
     *COLUMNS,
     *(f"s.{name}" for name in _NEXT),
@@ -123,7 +123,7 @@ class Dossiers:
         if shared is None or revision != now.revision or not shared.suffices(device):
             return None
         following, held = self._next(rows, now.account_id), self._held(rows, now.account_id)
-        is_bound = device is not None and _bound(rows) == (now.generation, device.opening)
+        is_bound = device is not None and _bound(rows) == (device.mac, now.generation, device.opening)
         return Dossier(now, following, shared, device, is_bound, held, _written(rows))
 
     async def _read(self, values: Sequence[Any]) -> Dossier | None:
@@ -190,7 +190,7 @@ def _device(rows: Sequence[Any]) -> Device | None:
 
 
 def _bound(rows: Sequence[Any]) -> tuple[Any, ...]:
-    """Of which generation and opening the device's last binding is."""
+    """Of which MAC address, generation and opening the device's last binding is."""
     return tuple(rows[0][_FIRST - len(_BOUND) : _FIRST])
 
 

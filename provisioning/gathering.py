@@ -120,7 +120,7 @@ def addresses(
     url, staged_url = (
         text
         and provisioning_url(
-            rendering.base_url, text, tokens.key(vault, text, device.id, device.opening) if own else ""
+            rendering.base_url, text, tokens.key(vault, text, device.mac, device.opening) if own else ""
         )
         for text in (token, staged)
     )

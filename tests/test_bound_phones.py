@@ -283,6 +283,51 @@ async def test_a_phone_that_takes_the_place_of_another_does_not_have_its_key(
     assert (await file(house, new, "805ec0aabbcc.cfg"))[0] == 200
 
 
+async def test_a_mistyped_address_and_a_device_deleted_by_mistake_lock_no_phone_out(
+    house: House, account: Account
+) -> None:
+    await switch(account, True)
+    own, found = await own_url(account, YEALINK), await device(account, YEALINK)
+    assert (await file(house, own, f"{YEALINK}.cfg"))[0] == 200
+    for mac in ("805ec0aabbcc", YEALINK):
+        assert (await account.technician.patch(f"/devices/{found['id']}", {"mac": mac})).status == 200
+    assert (await device(account, YEALINK))["bound"] is True
+    assert (await file(house, own, f"{YEALINK}.cfg"))[0] == 200
+    assert (await account.technician.delete(f"/devices/{found['id']}")).status == 204
+    assert await is_refused_as_any(house, own, f"{YEALINK}.cfg")
+    again = {"mac": YEALINK, "model": found["model"], "lines": found["lines"]}
+    assert (await account.technician.post("/devices", again)).status == 201
+    assert (await device(account, YEALINK))["bound"] is False
+    assert (await file(house, own, f"{YEALINK}.cfg"))[0] == 200
+    assert (await device(account, YEALINK))["bound"] is True
+
+
+@pytest.mark.parametrize("by_csv", [False, True])
+async def test_a_wrong_model_for_a_while_locks_no_phone_out(
+    house: House, account: Account, by_csv: bool
+) -> None:
+    """One of which it is not known that it takes its URL from a file is told the shared one."""
+    await switch(account, True)
+    own, found = await own_url(account, YEALINK), await device(account, YEALINK)
+    assert (await file(house, own, f"{YEALINK}.cfg"))[0] == 200
+    for model in ("T28P", found["model"]):
+        if by_csv:
+            rows = f"mac,model,expansion\n{YEALINK},{model},\n"
+            changed = await account.technician.post("/devices/import", rows, {"Content-Type": "text/csv"})
+        else:
+            changed = await account.technician.patch(
+                f"/devices/{found['id']}", {"model": model, "expansion": None}
+            )
+        assert changed.status == 200, changed.text
+        if model == "T28P":
+            assert await own_url(account, YEALINK) == account.url
+    # There it asks now, is told its own again, and bound to that.
+    assert (await device(account, YEALINK))["bound"] is False
+    assert (await file(house, account.url, f"{YEALINK}.cfg"))[0] == 200
+    assert (await file(house, own, f"{YEALINK}.cfg"))[0] == 200
+    assert await is_refused_as_any(house, account.url, f"{YEALINK}.cfg")
+
+
 @on_sqlite
 async def test_switched_off_phones_come_back_to_the_shared_url_and_on_again_to_the_same_keys(
     house: House,
@@ -347,18 +392,18 @@ async def test_a_binding_that_was_overtaken_binds_nobody(house: House, account: 
     found = await device(account, YEALINK)
     assert (await reopen(account, YEALINK)).status == 200
     async with house.database.write() as session:
-        await bindings.put(session, (found["id"], 1, 0))
+        await bindings.put(session, (found["id"], YEALINK, 1, 0))
     assert (await device(account, YEALINK))["bound"] is False
     assert (await file(house, account.url, f"{YEALINK}.cfg"))[0] == 200
     async with house.database.write() as session:
-        await bindings.put(session, (found["id"], 1, 1))
+        await bindings.put(session, (found["id"], YEALINK, 1, 1))
     assert (await device(account, YEALINK))["bound"] is True
     async with house.database.write() as session:
-        await bindings.put(session, (found["id"], 1, 0))
+        await bindings.put(session, (found["id"], YEALINK, 1, 0))
     assert (await device(account, YEALINK))["bound"] is True
     shared = (await account.admin.post(f"{PROVISIONING}/rotate")).json["provisioning_url"]
     async with house.database.write() as session:
-        await bindings.put(session, (found["id"], 1, 1))
+        await bindings.put(session, (found["id"], YEALINK, 1, 1))
     assert (await device(account, YEALINK))["bound"] is False
     assert (await file(house, shared, f"{YEALINK}.cfg"))[0] == 200
 
@@ -489,8 +534,7 @@ lines = ["4301"]
         assert boot.came_up and boot.problems == () and not boot.moves
     assert await own_url(account, "64167f660001", "polycom") == account.url
     # Nor can somebody else bind it.
-    found = await device(account, "64167f660001")
-    key = tokens.key(house.vault, token_of(account.url), found["id"], 0)
+    key = tokens.key(house.vault, token_of(account.url), "64167f660001", 0)
     assert (await file(house, f"{account.url}{key}/", "64167f660001.cfg"))[0] == 200
     assert (await device(account, "64167f660001"))["bound"] is False
 

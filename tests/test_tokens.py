@@ -187,7 +187,7 @@ async def test_the_token_is_nowhere_in_the_database_in_clear(
 
 class TestKeys:
     def test_they_have_the_form_of_a_token_and_are_told_from_junk(self, vault: Vault) -> None:
-        key = tokens.key(vault, tokens.make(), "dev_1", 0)
+        key = tokens.key(vault, tokens.make(), "805ec0102001", 0)
         assert re.fullmatch(r"ppk[0-9a-hjkmnp-tv-z]{39}", key) and tokens.is_key(key)
         assert not tokens.is_well_formed(key) and not tokens.is_key(tokens.make())
         for place in range(len(key)):
@@ -198,17 +198,17 @@ class TestKeys:
     def test_one_is_the_same_for_the_same_phone_and_for_no_other(self, vault: Vault) -> None:
         token = tokens.make()
         keys = {
-            tokens.key(vault, text, device, opening)
+            tokens.key(vault, text, mac, opening)
             for text in (token, tokens.make())
-            for device in ("dev_1", "dev_2")
+            for mac in ("805ec0102001", "805ec0102002")
             for opening in (0, 1)
         }
         assert len(keys) == 8
-        assert tokens.key(vault, token, "dev_1", 0) in keys
+        assert tokens.key(vault, token, "805ec0102001", 0) in keys
 
     def test_uploads_hold_neither_token_nor_key_and_get_both_back(self, vault: Vault) -> None:
         token = tokens.make()
-        key = tokens.key(vault, token, "dev_1", 0)
+        key = tokens.key(vault, token, "805ec0102001", 0)
         junk = key[:-1] + ("0" if key[-1] != "0" else "1")
         content = f"http://a/p/{token}/{key}/ {key}{key} {junk}".encode()
         kept = tokens.take_out(content)

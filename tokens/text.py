@@ -37,11 +37,13 @@ def make() -> str:
     return body + _check(body)
 
 
-def key(vault: Vault, token: str, device_id: str, opening: int) -> str:
-    """The phone's under this token, as it is since it was opened for the `opening`th time again.
+def key(vault: Vault, token: str, mac: str, opening: int) -> str:
+    """The phone's under this token, as it is since it was opened for the `opening`th time again. Of its MAC
+    address, not of the device: one that is deleted and added again, or whose address was mistyped for a
+    while, is still the phone that it was.
 
     It is nowhere stored: who has the vault's digest key makes the same again."""
-    bits = int.from_bytes(vault.digest(f"key of {device_id}, opening {opening}, with {token}")[: _BITS // 8])
+    bits = int.from_bytes(vault.digest(f"key of {mac}, opening {opening}, with {token}")[: _BITS // 8])
     body = KEY_PREFIX + _spelled(bits, _RANDOM)
     return body + _check(body)
 

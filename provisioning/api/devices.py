@@ -209,7 +209,9 @@ async def _answers(call: Call, found: Sequence[Device]) -> list[DeviceAnswer]:
             seen.get(device.mac, Sighting()),
             generation,
             current[device.id],
-            bound[device.id].bound_at if gathering.binds(call.rendering, account, device) else None,
+            binding.bound_at
+            if (binding := bound.get(device.id)) and gathering.binds(call.rendering, account, device)
+            else None,
         )
         for device in found
     ]

@@ -15,6 +15,7 @@ def upgrade() -> None:
     op.create_table(
         "bindings",
         sa.Column("device_id", sa.String(), nullable=False),
+        sa.Column("mac", sa.String(), nullable=False),
         sa.Column("generation", sa.Integer(), nullable=False),
         sa.Column("opening", sa.Integer(), nullable=False),
         sa.Column("bound_at", sa.DateTime(timezone=True), nullable=False),
