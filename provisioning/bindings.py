@@ -115,13 +115,20 @@ def _counts() -> sa.ColumnElement[bool]:
 
 async def unbind(session: AsyncSession, *device_ids: str) -> None:
     """Each is served at its own URL as before, and at the shared one again."""
-    await session.execute(sa.delete(Row).where(Row.device_id.in_(device_ids)))
+    await _delete(session, Row.device_id.in_(device_ids))
 
 
 async def end(session: AsyncSession, account_id: str) -> None:
     """No phone of the account is bound any more."""
     owned = sa.select(_devices.c.id).where(_devices.c.account_id == account_id)
-    await session.execute(sa.delete(Row).where(Row.device_id.in_(owned)))
+    await _delete(session, Row.device_id.in_(owned))
+
+
+async def _delete(session: AsyncSession, of_these: sa.ColumnElement[bool]) -> None:
+    """In the order in which a fleet is bound, so that neither waits in a circle for the other's rows."""
+    locked = sa.select(Row.device_id).where(of_these).order_by(Row.device_id).with_for_update()
+    await session.execute(locked)
+    await session.execute(sa.delete(Row).where(of_these))
 
 
 async def put(session: AsyncSession, *phones: Asking) -> None:

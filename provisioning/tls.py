@@ -14,7 +14,7 @@ from aiohttp import web
 from provisioning.config import Config
 
 _log = logging.getLogger(__name__)
-_EVERY = 10  # seconds between looks at the files
+_EVERY: Final = 10  # seconds between looks at the files
 _QUIET: Final = 60.0  # seconds
 _NO_CHECK_TIME: Final = 0x200000  # X509_V_FLAG_NO_CHECK_TIME, for which Python has no name
 
