@@ -108,7 +108,7 @@ async def count(session: AsyncSession, account_id: str, generation: int) -> int:
 
 
 def _counts() -> sa.ColumnElement[bool]:
-    """Of the generation it is of."""
+    """Whether it does, in the generation that it is of."""
     of_device = Row.device_id == _devices.c.id, Row.mac == _devices.c.mac, Row.opening == _devices.c.opening
     return sa.and_(*of_device)
 

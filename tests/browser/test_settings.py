@@ -533,6 +533,20 @@ class TestDeviceOptions:
         expect(page.get_by_role("button", name="Save", exact=True)).to_have_count(0)
         assert account.api("GET", "/account/device-options")["sip_port"] is None
 
+    def test_who_saves_again_while_the_page_is_refreshed_is_heard(self, page: Page, account: Account) -> None:
+        page.goto("/settings?tab=devices")
+        held: list[Route] = []
+        page.route("**/settings?tab=devices", lambda route: held.append(route))
+        page.get_by_label("SIP port").fill("5080")
+        with page.expect_request("**/settings?tab=devices"):
+            page.get_by_role("button", name="Save", exact=True).click()
+        page.get_by_label("SIP port").fill("5090")
+        page.get_by_role("button", name="Save", exact=True).click()
+        held[0].continue_()
+        expect(page.get_by_role("button", name="Save", exact=True)).to_have_count(0)
+        expect(page.get_by_label("SIP port")).to_have_value("5090")
+        assert account.api("GET", "/account/device-options")["sip_port"] == 5090
+
     def test_a_wrong_option_is_refused_beside_its_field(self, page: Page, console: list[str]) -> None:
         page.goto("/settings?tab=devices")
         page.get_by_label("SIP port").fill("seventy")

@@ -108,18 +108,29 @@ document.addEventListener("submit", async (event) => {
   const form = event.target.closest("form[data-form]");
   if (!form) return;
   event.preventDefault();
-  if (form.hasAttribute("aria-busy") || !texts(form).some(isDirty)) return;
+  if (!texts(form).some(isDirty)) return;
+  if (form.hasAttribute("aria-busy")) {
+    form.dataset.again = ""; // more may have been typed since, while the page is refreshed too
+    return;
+  }
   form.setAttribute("aria-busy", "true");
   const [first] = texts(form).filter(isDirty);
   if (document.activeElement?.closest("[data-actions]")) first.focus(); // the button that was pressed goes
-  await save(form);
+  const saved = await save(form);
   form.removeAttribute("aria-busy");
+  if (saved && "again" in form.dataset) same(form).find((other) => texts(other).some(isDirty))?.requestSubmit();
+  delete form.dataset.again;
 });
 
+// The forms of its resource, as the page is now.
+const same = (form) => [...document.querySelectorAll("form[data-form]")].filter((other) => other.dataset.form === form.dataset.form);
+
+// True when all that was there has been stored.
 async function save(form) {
   const state = form.querySelector(":scope > output.state");
   const changed = texts(form).filter(isDirty);
   const sent = changed.map((control) => [control, control.value]);
+  let saved = false;
   clear(form);
   say(state, "Saving…");
   try {
@@ -130,6 +141,7 @@ async function save(form) {
       control.defaultValue = stored(control, data);
       if (!typedOn) control.value = control.defaultValue;
     }
+    saved = true;
     say(state, "Saved", "good");
     update(form); // before the page is refreshed, which takes a moment
     form.dispatchEvent(new CustomEvent("saved", { bubbles: true, detail: data }));
@@ -140,6 +152,7 @@ async function save(form) {
     else say(state, show(form, problem.errors ?? [], problem.errors?.length ? "" : notSaved(problem)), "bad");
   }
   update(form);
+  return saved;
 }
 
 function stored(control, data) {
