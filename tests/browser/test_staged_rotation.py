@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from tests.browser.conftest import Account, log_in, watched
 
@@ -74,12 +74,29 @@ def test_a_leak_is_rotated_and_not_staged(page: Page, account: Account) -> None:
     expect(page.get_by_role("dialog", name="The new provisioning URL")).to_be_visible()
     told = account.api("GET", PROVISIONING)
     assert (told["generation"], told["staged"]) == (2, None)
-    # The next time the dialog stands there as at first; the page is shown anew before.
-    with page.expect_response(f"**{TAB}"):
-        page.get_by_role("button", name="Done").click()
-    expect(page.locator("[aria-busy]")).to_have_count(0)
+    # The next time the dialog stands there as at first.
+    page.get_by_role("button", name="Done").click()
     page.get_by_role("button", name="Stage", exact=True).click()
     expect(page.get_by_role("dialog").get_by_role("button", name="Stage", exact=True)).to_be_visible()
+
+
+def test_a_dialog_that_is_opened_while_the_page_is_refreshed_stays_and_the_page_is_refreshed_after_it(
+    page: Page, account: Account
+) -> None:
+    stage(page)
+    held: list[Route] = []
+    page.route(f"**{TAB}", lambda route: held.append(route), times=1)
+    with page.expect_request(f"**{TAB}"):
+        page.get_by_role("button", name="Cancel staging").click()
+    page.get_by_role("button", name="Rotate", exact=True).click()
+    dialog = page.get_by_role("dialog", name="Rotate the provisioning token?")
+    dialog.get_by_label("Reason").fill("Somebody has left")
+    with page.expect_response(f"**{TAB}"):
+        held[0].continue_()
+    expect(page.locator("#panel[aria-busy]")).to_have_count(0)
+    expect(dialog.get_by_label("Reason")).to_have_value("Somebody has left")
+    dialog.get_by_role("button", name="Keep the present URL").click()
+    expect(page.get_by_role("button", name="Stage", exact=True)).to_be_visible()
 
 
 def test_it_can_be_cancelled_until_a_phone_was_told(page: Page, account: Account, console: list[str]) -> None:

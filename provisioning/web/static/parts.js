@@ -3,6 +3,7 @@ import { logInAgain, toast } from "./api.js";
 import { unsaved, unsavedTexts } from "./controls.js";
 
 const panel = () => document.getElementById("panel") ?? document.getElementById("main");
+const opened = () => panel().querySelector("dialog[open]");
 let here = location.href;
 let latest = 0;
 
@@ -19,9 +20,10 @@ document.addEventListener("pointerdown", () => {
 
 // Loads the part that the address names. True when it is shown; false when a newer one overtook it. What was
 // focused stays so, the caret too, when it is there again; `focus` names something else. `keep` is whether what was
-// typed and not saved stays.
+// typed and not saved stays. A dialog that was opened meanwhile is not taken away: it is waited for.
 export async function load(url, { focus, keep } = {}) {
   const turn = ++latest;
+  const before = opened();
   panel().setAttribute("aria-busy", "true");
   try {
     const response = await fetch(url, { headers: { "X-Part": "panel" } });
@@ -32,6 +34,11 @@ export async function load(url, { focus, keep } = {}) {
     const text = await response.text();
     await released;
     if (turn !== latest) return false;
+    if (opened() && opened() !== before) {
+      panel().removeAttribute("aria-busy");
+      await new Promise((resolve) => opened().addEventListener("close", resolve, { once: true }));
+      return turn === latest && load(url, { keep });
+    }
     if (!response.ok) throw new Error(`The server answered ${response.status}.`);
     const whole = new DOMParser().parseFromString(text, "text/html");
     show(whole.getElementById("main") ?? whole.body, focus, keep);
