@@ -134,13 +134,17 @@ async def _delete(session: AsyncSession, of_these: sa.ColumnElement[bool]) -> No
 async def put(session: AsyncSession, *phones: Asking) -> None:
     """Binds the phones that asked with the keys of these generations and openings. The first time stays, and
     what was overtaken changes nothing."""
-    found = sa.select(
-        _devices.c.id,
-        sa.bindparam("with_mac", type_=Row.mac.type),
-        sa.bindparam("in_generation", type_=Row.generation.type),
-        sa.bindparam("at_opening", type_=Row.opening.type),
-        sa.bindparam("at", type_=Row.bound_at.type),
-    ).where(_devices.c.id == sa.bindparam("device"))
+    found = (
+        sa.select(
+            _devices.c.id,
+            sa.bindparam("with_mac", type_=Row.mac.type),
+            sa.bindparam("in_generation", type_=Row.generation.type),
+            sa.bindparam("at_opening", type_=Row.opening.type),
+            sa.bindparam("at", type_=Row.bound_at.type),
+        )
+        .where(_devices.c.id == sa.bindparam("device"))
+        .with_for_update(read=True, key_share=True)  # one that is deleted meanwhile is not found, and refuses none
+    )
     held = "mac", "generation", "opening", "bound_at"
     putting = insert(session, Row).from_select(["device_id", *held], found)
     new = putting.excluded

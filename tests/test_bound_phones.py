@@ -9,7 +9,7 @@ import pytest
 import sqlalchemy as sa
 
 import tokens
-from provisioning import bindings, uploads
+from provisioning import bindings, devices, uploads
 from provisioning.phones.vendor import load_vendors
 from provisioning.virtual_phone import VirtualPhone, virtual_phone
 from tests.api.conftest import Account, Answer, make_account, stocked
@@ -406,6 +406,28 @@ async def test_a_binding_that_was_overtaken_binds_nobody(house: House, account: 
         await bindings.put(session, (found["id"], YEALINK, 1, 1))
     assert (await device(account, YEALINK))["bound"] is False
     assert (await file(house, shared, f"{YEALINK}.cfg"))[0] == 200
+
+
+@pytest.mark.parametrize("engine", ["postgresql"], indirect=True)
+async def test_a_phone_that_is_deleted_meanwhile_keeps_no_other_from_being_bound(
+    house: House, account: Account
+) -> None:
+    await switch(account, True)
+    deleted, other = [(await device(account, mac))["id"] for mac in (YEALINK, POLYCOM)]
+    binder = bindings.Binder(house.database)
+
+    async def waits_for_a_lock() -> bool:
+        async with house.database.read() as session:
+            return bool(await session.scalar(sa.text("SELECT COUNT(*) FROM pg_locks WHERE NOT granted")))
+
+    async with house.database.write() as session:
+        await session.execute(sa.delete(devices.Row).where(devices.Row.id == deleted))
+        bound = asyncio.gather(binder.bind(deleted, YEALINK, 1, 0), binder.bind(other, POLYCOM, 1, 0))
+        async with asyncio.timeout(60):
+            while not await waits_for_a_lock():
+                pass
+    await bound
+    assert (await device(account, POLYCOM))["bound"] is True
 
 
 @on_sqlite
