@@ -78,7 +78,7 @@ def make_app(
     app[ANONYMOUS] = Anonymous()
     app[BOOT_LOG] = BootLog(app[DATABASE], app[DIRECT])
     app[PRUNER] = Pruner(app[DATABASE], rounds or Rounds())
-    app[STANDINGS] = Standings(app[DIRECT], app[VAULT])
+    app[STANDINGS] = Standings(app[DIRECT], app[VAULT], patience)
     app[DOSSIERS] = Dossiers(app[DATABASE], app[DIRECT], app[VAULT], app[VENDORS])
     app[BINDER] = Binder(app[DATABASE])
     app[KEPT_FILES] = KeptFiles()

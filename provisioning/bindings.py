@@ -143,7 +143,9 @@ async def put(session: AsyncSession, *phones: Asking) -> None:
             sa.bindparam("at", type_=Row.bound_at.type),
         )
         .where(_devices.c.id == sa.bindparam("device"))
-        .with_for_update(read=True, key_share=True)  # one that is deleted meanwhile is not found, and refuses none
+        .with_for_update(
+            read=True, key_share=True
+        )  # one that is deleted meanwhile is not found, and refuses none
     )
     held = "mac", "generation", "opening", "bound_at"
     putting = insert(session, Row).from_select(["device_id", *held], found)

@@ -96,8 +96,7 @@ async def answer(request: web.Request) -> Answer:
     body, content_type = b"", TEXT
     try:
         if request.method in {"GET", "HEAD"}:
-            async with asyncio.timeout(app[PATIENCE].phone):
-                file = await _fetch(request, asked, entry)
+            file = await _fetch(request, asked, entry, came)
             body, content_type = file.content, file.content_type
         elif request.method in {"PUT", "POST"}:
             await _store(request, asked, entry)
@@ -141,7 +140,7 @@ def read_path(raw_path: str) -> Asked:
     return Asked(token, key, file, _printable(file), *(own or (None, "")))
 
 
-async def _fetch(request: web.Request, asked: Asked, entry: Entry) -> KeptFile:
+async def _fetch(request: web.Request, asked: Asked, entry: Entry, came: float) -> KeptFile:
     """From memory only what a look that began after the request says is still right."""
     app = request.app
     _ensure_key_is_one(asked)
@@ -149,8 +148,9 @@ async def _fetch(request: web.Request, asked: Asked, entry: Entry) -> KeptFile:
     _ensure_certificate(request, asked, entry)
     kept = app[KEPT_FILES].get(_key(entry, standing.revision, asked, asked.file))
     if kept is None:
-        await _refuse_strangers(app, standing, entry)
-        kept = await _make(app, asked, entry, is_test=_is_test(request, asked))
+        async with asyncio.timeout_at(came + app[PATIENCE].phone):
+            await _refuse_strangers(app, standing, entry)
+            kept = await _make(app, asked, entry, is_test=_is_test(request, asked))
     elif kept.device:
         _note_device(app[VENDORS], kept.device, entry)
     entry.verdict, entry.status, entry.config_hash = Verdict.SERVED, 200, kept.config_hash

@@ -52,8 +52,8 @@ class Connection(RequestHandler):
     """
 
     __slots__ = (
-        *("__weakref__", "_ends", "_head", "_look", "_raw", "_received"),
-        *("_stand", "_tls", "_wire", "_writer", "_written", "is_made"),
+        *("__weakref__", "_ends", "_head", "_raw", "_received", "_stand"),
+        *("_tls", "_wire", "_writer", "_written", "is_made"),
     )
 
     def __init__(self, manager: web.Server) -> None:
@@ -76,7 +76,6 @@ class Connection(RequestHandler):
         self._ends = False
         self.is_made = False  # over TLS that takes a while
         self._stand: _Stand | None = None
-        self._look: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
@@ -84,14 +83,11 @@ class Connection(RequestHandler):
         self._wire, self.is_made = transport, True
         self._tls = getattr(transport, "_ssl_protocol", None)
         self._raw = self._tls._transport if self._tls else transport
-        self._look = self._loop.call_later(_LOOK, self._keep_looking)
         _open[self] = None
         if len(_open) > most():
             next((other for other in _open if other.is_idle and other is not self), self).abort()
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        if self._look is not None:
-            self._look.cancel()
         self._wire = self._raw = self._tls = None
         _open.pop(self, None)
         super().connection_lost(exc)
@@ -122,15 +118,11 @@ class Connection(RequestHandler):
         if self.is_idle and not (patiently and (self._head or not self._request_count)):
             self.force_close()
 
-    def _keep_looking(self) -> None:
-        if self._wire is not None:
-            self._look = self._loop.call_later(_LOOK, self._keep_looking)
-            self._note(self._loop.time(), self._wire)
-
-    def _note(self, now: float, wire: asyncio.Transport) -> None:
-        unsent, request, was = self._unsent(), self._current_request, self._stand
+    def look(self) -> None:
+        """Ends it where it has made no headway."""
+        now, unsent, request, was = self._loop.time(), self._unsent(), self._current_request, self._stand
         receives = request is not None and not request.content.is_eof() and not self._reading_paused
-        if not unsent and wire.is_closing():  # over TLS, who does not say goodbye
+        if not unsent and self._wire and self._wire.is_closing():  # over TLS, who does not say goodbye
             self.abort()
         if not unsent and not receives:
             self._stand = None
@@ -177,6 +169,16 @@ class Connection(RequestHandler):
         answer = Answer(status, TEXT, b"")
         answer.force_close()
         return answer
+
+
+async def keep_looking(manager: web.Server) -> None:
+    """One timer for all: most connections do not last until their first look."""
+    loop = asyncio.get_running_loop()
+    while True:
+        await asyncio.sleep(_LOOK)
+        for each in manager.connections:
+            assert isinstance(each, Connection)
+            loop.call_soon(each.look)  # if one fails, the others are looked at
 
 
 def as_http_1(handle: Handle) -> Handle:

@@ -13,7 +13,7 @@ from aiohttp import web
 from provisioning import boot, tls
 from provisioning.answer import TEXT, Answer
 from provisioning.config import Config
-from provisioning.connection import Connection, as_http_1
+from provisioning.connection import Connection, as_http_1, keep_looking
 from provisioning.parts import IS_PHONES, PHONE_CERTIFICATES
 
 _HANDSHAKE: Final = 10  # seconds
@@ -43,6 +43,7 @@ async def listening(
             begun.add(connection)
         return connection
 
+    looking = asyncio.create_task(keep_looking(manager))
     try:
         server = await asyncio.get_running_loop().create_server(
             begin,
@@ -58,6 +59,7 @@ async def listening(
             server.close()
             await _end(manager, begun, drain)
     finally:
+        looking.cancel()
         await runner.cleanup()
 
 

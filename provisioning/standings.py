@@ -13,6 +13,7 @@ from typing import Any, Final, NamedTuple
 
 import tokens
 from provisioning.direct import Direct
+from provisioning.patience import Patience
 from provisioning.vault import Vault
 
 # What `standing` reads, and where it stands.
@@ -42,6 +43,7 @@ class Standing(NamedTuple):
 
 @dataclass(slots=True)
 class _Look:
+    until: float  # of the loop's time; the first who waits for it has no patience any more then
     digests: set[bytes] = field(default_factory=set)
     # One for each who waits: a cancelled one takes nobody with it.
     waiting: list[asyncio.Future[None]] = field(default_factory=list)
@@ -52,8 +54,8 @@ class _Look:
 class Standings:
     """Requests that wait together share a look: while one is under way, those that come wait for the next."""
 
-    def __init__(self, direct: Direct, vault: Vault) -> None:
-        self._direct = direct
+    def __init__(self, direct: Direct, vault: Vault, patience: Patience) -> None:
+        self._direct, self._patience = direct, patience.phone
         # A phone asks for several files; the digest takes longer than the look.
         self._digest = functools.lru_cache(16_384)(
             lambda token: vault.digest(token) if tokens.is_well_formed(token) else None
@@ -61,13 +63,13 @@ class Standings:
         self._version = -1
         self._is_fresh = False
         self._known: dict[bytes, Standing] = {}  # in this version of the database
-        self._next = _Look()
+        self._next: _Look | None = None
         self._looking: asyncio.Task[None] | None = None
 
     async def of(self, token: str) -> Standing | None:
         """That of a retired token, too. A malformed one costs no look at the database.
 
-        Raises `OSError` when the database does not answer.
+        Raises `OSError` when the database does not answer in time.
         """
         digest = self._digest(token)
         if digest is None:
@@ -103,6 +105,8 @@ class Standings:
 
     async def _row(self, digest: bytes) -> Any:
         look = self._next
+        if look is None:
+            look = self._next = _Look(self._loop.time() + self._patience)
         look.digests.add(digest)
         if self._looking is None or self._looking.done():
             self._looking = self._loop.create_task(self._look())
@@ -114,11 +118,12 @@ class Standings:
         return look.found.get(digest)
 
     async def _look(self) -> None:
-        while self._next.digests:
+        while look := self._next:
             await asyncio.sleep(0)  # those whose requests wait to be read come in, too
-            look, self._next = self._next, _Look()
+            self._next = None
             try:
-                look.found = {row[0]: row for row in await self._direct.find(_SELECT, [*look.digests])}
+                async with asyncio.timeout_at(look.until):
+                    look.found = {row[0]: row for row in await self._direct.find(_SELECT, [*look.digests])}
             except OSError as error:
                 look.error = error
             for done in look.waiting:

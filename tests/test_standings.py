@@ -10,6 +10,7 @@ import pytest
 import tokens
 from provisioning.db import Database, now
 from provisioning.direct import Direct, Postgresql, Rows, direct
+from provisioning.patience import Patience
 from provisioning.standings import Standings
 from provisioning.vault import Vault, open_vault
 from tests.conftest import Stock
@@ -30,7 +31,7 @@ def own_vault(stock: Stock) -> Vault:
 async def test_it_tells_the_account_the_generation_and_the_revision(
     stock: Stock, way: Direct, own_vault: Vault
 ) -> None:
-    standings = Standings(way, own_vault)
+    standings = Standings(way, own_vault, Patience())
     before = await standings.of(stock.token)
     assert before and (before.account_id, before.generation, before.retired_at) == (stock.account_id, 1, None)
     database = Database(stock.url)
@@ -47,7 +48,7 @@ async def test_no_rotation_is_missed_however_many_there_are(
     stock: Stock, way: Direct, own_vault: Vault
 ) -> None:
     """While the way itself writes, too, as the boot log does."""
-    standings, database = Standings(way, own_vault), Database(stock.url)
+    standings, database = Standings(way, own_vault, Patience()), Database(stock.url)
     held = stock.token
     for _ in range(100):
         assert (found := await standings.of(held)) and found.retired_at is None
@@ -61,14 +62,14 @@ async def test_no_rotation_is_missed_however_many_there_are(
 
 
 async def test_what_is_no_token_costs_no_look(stock: Stock, own_vault: Vault) -> None:
-    standings = Standings(Counting(), own_vault)
+    standings = Standings(Counting(), own_vault, Patience())
     assert await standings.of("ppt" + "0" * 39) is None
     assert await standings.of("") is None
     assert Counting.looks == []
 
 
 async def test_requests_that_wait_together_share_the_next_look(own_vault: Vault, stock: Stock) -> None:
-    standings, made = Standings(Counting(), own_vault), tokens.make()
+    standings, made = Standings(Counting(), own_vault, Patience()), tokens.make()
     first = asyncio.create_task(standings.of(stock.token))
     while not Counting.looks:  # noqa: ASYNC110
         await asyncio.sleep(0)
@@ -79,8 +80,28 @@ async def test_requests_that_wait_together_share_the_next_look(own_vault: Vault,
     assert [len(keys) for keys in Counting.looks] == [1, 2]
 
 
+async def test_who_comes_while_the_database_is_silent_waits_no_longer_than_others(
+    own_vault: Vault, stock: Stock
+) -> None:
+    loop, phone = asyncio.get_running_loop(), 0.5
+    standings = Standings(Counting(), own_vault, Patience(phone=phone))
+
+    async def wait() -> float:
+        came = loop.time()
+        with pytest.raises(TimeoutError):
+            await standings.of(stock.token)
+        return loop.time() - came
+
+    first = asyncio.create_task(wait())
+    while not Counting.looks:  # noqa: ASYNC110
+        await asyncio.sleep(0)
+    async with asyncio.timeout(20):
+        waited = await asyncio.gather(first, wait())
+    assert all(phone <= each < 2 * phone for each in waited), waited
+
+
 async def test_one_who_goes_away_takes_no_answer_from_the_others(own_vault: Vault, stock: Stock) -> None:
-    standings = Standings(Counting(), own_vault)
+    standings = Standings(Counting(), own_vault, Patience())
     gone, stays = (asyncio.create_task(standings.of(stock.token)) for _ in range(2))
     while not Counting.looks:  # noqa: ASYNC110
         await asyncio.sleep(0)
@@ -91,7 +112,7 @@ async def test_one_who_goes_away_takes_no_answer_from_the_others(own_vault: Vaul
 
 @pytest.mark.parametrize("engine", ["postgresql"], indirect=True)
 async def test_a_connection_that_was_lost_is_made_again(way: Direct, own_vault: Vault, stock: Stock) -> None:
-    standings = Standings(way, own_vault)
+    standings = Standings(way, own_vault, Patience())
     assert await standings.of(stock.token)
     assert isinstance(way, Postgresql)
     for connection in way._connections.values():
@@ -103,7 +124,7 @@ async def test_a_version_speaks_for_all_that_wait_in_the_loop_and_for_nobody_who
     own_vault: Vault, stock: Stock
 ) -> None:
     turns = Turns()
-    standings, chance = Standings(turns, own_vault), random.Random(20)
+    standings, chance = Standings(turns, own_vault, Patience()), random.Random(20)
 
     async def ask() -> int:
         """By how many commits the answer is older than the request."""
