@@ -143,9 +143,8 @@ async def put(session: AsyncSession, *phones: Asking) -> None:
             sa.bindparam("at", type_=Row.bound_at.type),
         )
         .where(_devices.c.id == sa.bindparam("device"))
-        .with_for_update(
-            read=True, key_share=True
-        )  # one that is deleted meanwhile is not found, and refuses none
+        # One that is deleted meanwhile is not found then, and no reason to refuse all.
+        .with_for_update(read=True, key_share=True)
     )
     held = "mac", "generation", "opening", "bound_at"
     putting = insert(session, Row).from_select(["device_id", *held], found)

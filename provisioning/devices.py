@@ -196,7 +196,7 @@ async def names(
     return {row.id: (row.name, row.mac) for row in await session.execute(query)}
 
 
-async def bound(session: AsyncSession, account_id: str) -> Mapping[str, int]:
+async def counts_by_template(session: AsyncSession, account_id: str) -> Mapping[str, int]:
     """How many devices are bound to each button template, by its id."""
     query = (
         sa.select(Row.button_template_id, sa.func.count())

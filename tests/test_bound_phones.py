@@ -474,6 +474,19 @@ class TestUploads:
         await switch(account, False)
         assert (await file(house, shared, name)) == (200, content.decode().replace(own, shared))
 
+    async def test_a_shared_url_that_was_typed_into_the_phone_does_not_lead_it_away_from_its_own(
+        self, house: House, account: Account
+    ) -> None:
+        """What somebody typed is stronger than our files; it is uploaded before the phone is bound."""
+        name, typed = f"{POLYCOM}-phone.cfg", '<OVERRIDES device.prov.serverName="{}"/>\n'
+        async with house.http.put(account.url + name, data=typed.format(account.url).encode()) as answer:
+            assert answer.status == 201
+        assert await file(house, account.url, name) == (200, typed.format(account.url))
+        await switch(account, True)
+        own = await own_url(account, POLYCOM, "polycom")
+        for url in (account.url, own):
+            assert await file(house, url, name) == (200, typed.format(own))
+
     async def test_one_that_began_before_the_phone_was_bound_is_refused_after(
         self, house: House, account: Account
     ) -> None:

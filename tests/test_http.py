@@ -113,6 +113,7 @@ async def test_what_pages_do_not_take_is_told_by_a_page_of_ours(house: House) ->
     ):
         answer = await raw(house, path, method)
         assert int(answer.split()[1]) == status, (method, path, answer)
+        assert (b"\r\nAllow: GET, HEAD\r\n" in answer) == (status == 405)
         assert b"\r\nX-Content-Type-Options: nosniff\r\n" in answer or status == 404
         assert b"aiohttp" not in answer and b"Method Not Allowed</h1>" not in answer
 

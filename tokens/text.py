@@ -24,6 +24,7 @@ _MARKED: Final = tuple(
     for form, mark in ((_FORM, b"{provisioning-token}"), (_KEY_FORM, b"{provisioning-key}"))
 )
 _MARK, _KEY_MARK = (mark for _, mark in _MARKED)
+_MARKED_URL: Final = re.compile(re.escape(_MARK) + b"(?:/" + re.escape(_KEY_MARK) + b")?")
 # What begins like one; percent-encoded, it is still the secret.
 _BEGUN: Final = {
     _PREFIX: re.compile(r"(?:p|%70){2}(?:t|%74)[0-9a-zA-Z%]{8,}", re.IGNORECASE),
@@ -74,11 +75,9 @@ def take_out(content: bytes) -> bytes:
 
 
 def put_in(content: bytes, token: str, key: str = "") -> bytes:
-    """Without a key no slash is left of its place in a URL."""
-    content = content.replace(_MARK, token.encode())
-    if not key:
-        content = content.replace(_KEY_MARK + b"/", b"")
-    return content.replace(_KEY_MARK, key.encode())
+    """Every URL is with the key, or none is, whichever somebody typed into the phone."""
+    secret = "/".join(filter(None, (token, key)))
+    return _MARKED_URL.sub(secret.encode(), content).replace(_KEY_MARK, key.encode())
 
 
 def _is_made(form: re.Pattern[str], text: str) -> bool:

@@ -23,7 +23,7 @@ async def show_all(request: web.Request, caller: Caller) -> web.Response:
     """The list of an account's templates."""
     found = await read_all(request, caller, button_templates.list_)
     async with request.app[DATABASE].read() as session:
-        bound = await devices.bound(session, caller.account_id)
+        bound = await devices.counts_by_template(session, caller.account_id)
     names = {template.name for template in found}
     return await render(
         request,

@@ -91,7 +91,9 @@ async def render(
 
 async def missing(request: web.Request) -> web.Response:
     if request.method not in {"GET", "HEAD"}:
-        return await _error(request, None, 405, "A page can only be looked at.")
+        refused = await _error(request, None, 405, "A page can only be looked at.")
+        refused.headers["Allow"] = "GET, HEAD"
+        return refused
     return await _error(request, None, 404, "There is no page of this address.")
 
 

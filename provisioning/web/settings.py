@@ -77,7 +77,7 @@ async def _devices(request: web.Request, caller: Caller) -> Values:
     state = await read(request, caller, provisioning.read)
     options = await read(request, caller, account.read_options)
     async with request.app[DATABASE].read() as session:
-        bound = await devices.bound(session, caller.account_id)
+        bound = await devices.counts_by_template(session, caller.account_id)
         alarm = await leak_alarms.of(session, caller.account_id)
         zone = (await accounts.get(session, caller.account_id)).general.timezone
     above = {"General": Options(timezone=zone), "platform": request.app[PLATFORM]}
