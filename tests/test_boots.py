@@ -1,5 +1,6 @@
 """What became of a phone's boots: its requests put together, a sentence for each boot, and what to do."""
 
+import asyncio
 import re
 from datetime import timedelta
 from typing import Any
@@ -156,13 +157,15 @@ class TestGrouping:
         assert [row["method"] for row in boot["requests"]] == ["GET", "HEAD", "HEAD"]
 
     async def test_whoever_asks_on_and_on_makes_no_boundless_boot(self, account: Account) -> None:
-        await ask(account, *[f"{YEALINK}-x.cfg"] * 230)
+        await asyncio.gather(*[ask(account, f"{YEALINK}-x.cfg") for _ in range(230)])
         assert [len(boot["requests"]) for boot in await boots(account)][-1] == 100
         assert sum(len(boot["requests"]) for boot in await boots(account)) == 230
 
     async def test_page_after_page_each_boot_is_there_once(self, account: Account) -> None:
         for number in range(5):
-            await ask(account, f"{YEALINK}.boot", *[f"{YEALINK}-{number}.cfg"] * 60, f"{YEALINK}.cfg")
+            await ask(account, f"{YEALINK}.boot")
+            await asyncio.gather(*[ask(account, f"{YEALINK}-{number}.cfg") for _ in range(60)])
+            await ask(account, f"{YEALINK}.cfg")
         pages, cursor = [], ""
         while cursor is not None:
             page = await timeline(account, query=f"?limit=2{cursor and f'&cursor={cursor}'}")

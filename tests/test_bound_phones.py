@@ -82,19 +82,20 @@ async def poll(phone: VirtualPhone, **options: str) -> bool:
 async def bound_fleet(house: House) -> Fleet:
     it = await fleet(house, KINDS)
     await switch(it.account, True)
-    for phone in it.phones.values():
-        assert await poll(phone)
-        assert not await poll(phone)
+    for moves in (True, False):
+        assert await asyncio.gather(*map(poll, it.phones.values())) == [moves] * len(it.phones)
     return it
 
 
 async def is_refused_as_any(house: House, url: str, name: str) -> bool:
     """For every method, with the very bytes with which a made-up token is."""
-    path = url.removeprefix(house.url) + name
-    for method in ("GET", "HEAD", "PUT"):
-        if await raw(house, path, method) != await raw(house, f"/p/{tokens.make()}/{name}", method):
-            return False
-    return True
+    paths, methods = (
+        (url.removeprefix(house.url) + name, f"/p/{tokens.make()}/{name}"),
+        ("GET", "HEAD", "PUT"),
+    )
+    asked = [raw(house, path, method) for path in paths for method in methods]
+    answers = await asyncio.gather(*asked)
+    return answers[:3] == answers[3:]
 
 
 async def test_a_phone_is_told_a_url_of_its_own_and_bound_once_it_asks_there(house: House) -> None:

@@ -7,7 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from statistics import median
+from statistics import quantiles
 from typing import Final
 
 import pytest
@@ -108,7 +108,8 @@ async def test_the_moment_does_not_tell_how_long_the_work_before_it_took() -> No
                 pass
             await until_its_moment(came)
             found.append(loop.time() - came)
-    short, long = map(median, late.values())
+    # Not the medians: what else the machine does makes some later, and none earlier.
+    short, long = (quantiles(found, n=4)[0] for found in late.values())
     assert abs(short - long) < 0.0002
 
 

@@ -107,8 +107,8 @@ lines = ["{number}"]
     for mac, (name, model, firmware) in kind.items():
         made_by = load_vendors()[name]
         phones[mac] = virtual_phone(made_by, made_by.models[model], mac, firmware)
-        boot = await phones[mac].boot(account.url)
-        assert boot.came_up and boot.problems == () and not boot.moves, (model, boot)
+    for boot in await asyncio.gather(*(phone.boot(account.url) for phone in phones.values())):
+        assert boot.came_up and boot.problems == () and not boot.moves, boot
     return Fleet(account, phones)
 
 

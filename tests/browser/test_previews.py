@@ -42,7 +42,7 @@ class TestBefore:
         expect(dialog).to_contain_text("xxxxxT")
         page.keyboard.press("Escape")
         expect(dialog).to_have_count(0)
-        expect(page.get_by_label("Extension Length")).to_have_value("4")
+        expect(page.get_by_label("Extension Length", exact=True)).to_have_value("4")
         assert length(account) == 4
         expect(of(page, "extension-length")).to_be_focused()
 
@@ -115,15 +115,15 @@ class TestBefore:
 class TestAfter:
     def change(self, page: Page) -> None:
         page.goto("/settings?tab=telephony")
-        page.get_by_label("Extension Length").select_option("5 digits")
+        page.get_by_label("Extension Length", exact=True).select_option("5 digits")
         expect(page.get_by_text("8 phones will get other files.")).to_be_visible()
 
     def test_what_saved_itself_is_undone(self, page: Page, account: Account) -> None:
         self.change(page)
         page.get_by_role("button", name="Undo").click()
         expect(page.get_by_text("It is as it was before.")).to_be_visible()
-        expect(page.get_by_label("Extension Length")).to_have_value("4")
-        expect(page.get_by_label("Extension Length")).to_be_focused()
+        expect(page.get_by_label("Extension Length", exact=True)).to_have_value("4")
+        expect(page.get_by_label("Extension Length", exact=True)).to_be_focused()
         assert length(account) == 4
 
     def test_what_it_did_is_shown(self, page: Page) -> None:
@@ -141,7 +141,7 @@ class TestAfter:
         account.api("PATCH", "/account/telephony", {"extension_length": 6})
         page.get_by_role("button", name="Undo").click()
         expect(page.get_by_text("Not undone: somebody has changed something here meanwhile.")).to_be_visible()
-        expect(page.get_by_label("Extension Length")).to_have_value("6")
+        expect(page.get_by_label("Extension Length", exact=True)).to_have_value("6")
         assert length(account) == 6
         assert [text for text in console if "412" in text]
         console.clear()
