@@ -48,7 +48,7 @@ class _Look:
     # One for each who waits: a cancelled one takes nobody with it.
     waiting: list[asyncio.Future[None]] = field(default_factory=list)
     found: Mapping[bytes, Any] = field(default_factory=dict)
-    error: OSError | None = None
+    error: Exception | None = None
 
 
 class Standings:
@@ -124,7 +124,7 @@ class Standings:
             try:
                 async with asyncio.timeout_at(look.until):
                     look.found = {row[0]: row for row in await self._direct.find(_SELECT, [*look.digests])}
-            except OSError as error:
+            except Exception as error:  # whatever it is, nobody waits for ever
                 look.error = error
             for done in look.waiting:
                 if not done.done():
