@@ -142,6 +142,20 @@ async def test_while_another_has_all_tables_for_itself_phones_are_told_to_come_a
     await recovers(askers)
 
 
+@on_postgresql
+async def test_phones_whose_rows_are_locked_do_not_wait_one_after_the_other(
+    start_house: StartHouse, stock: Stock
+) -> None:
+    askers = await served(start_house, stock)
+    files, clock = [f"805ec0102{number}.cfg" for number in range(100, 108)], asyncio.get_running_loop().time
+    async with locked_postgresql(stock, "LOCK TABLE devices IN ACCESS EXCLUSIVE MODE"):
+        began = clock()
+        answers = await in_time(*map(askers.fetch, files))
+        assert clock() - began < len(files) / 2 * QUICK.phone
+        assert all(is_clean(answer) for answer in answers)  # type: ignore[arg-type]
+    await recovers(askers)
+
+
 @on_sqlite
 async def test_a_database_file_that_is_moved_away_is_not_written_to_nor_made_anew(
     start_house: StartHouse, stock: Stock, tmp_path: Path
