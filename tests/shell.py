@@ -144,7 +144,7 @@ class Shell:
     def environment(self) -> dict[str, str]:
         return {"PATH": os.environ["PATH"], "PROVISIONING_BASE_URL": self.url, **self.environ}
 
-    def fetch(self, url: str) -> tuple[int, bytes]:
+    def fetch(self, url: str | urllib.request.Request) -> tuple[int, bytes]:
         try:
             with urllib.request.urlopen(url, context=_TRUSTING, timeout=10) as answer:
                 return answer.status, answer.read()

@@ -130,5 +130,9 @@ def _not_bound(vendors: Vendors, device: DeviceAnswer) -> str:
     """What it means that the phone is not bound, where the account binds its phones."""
     vendor = vendors.get(device.vendor)
     model = vendor.models.get(device.model) if vendor else None
-    why = vendor.unstaged(model) if vendor and model else None
-    return f"Not offered: {why}" if why else "Not bound yet: it has not asked there"
+    if vendor is None or model is None:
+        return "Not bound yet"
+    if why := vendor.unstaged(model):
+        return f"Not offered: {why}"
+    old = vendor.unstaged(model, device.firmware)
+    return f"Not bound yet: it has not asked there{f'; {old}' if old else ''}"

@@ -1,5 +1,7 @@
 """Phones that are bound: the switch beside the URL, and the button that opens one again."""
 
+from urllib.request import Request
+
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import BrowserContext, Page, expect
 
@@ -54,6 +56,22 @@ def test_it_works(page: Page, account: Account) -> None:
     assert account.site.fetch(f"{account.url}{MAC}.cfg")[0] == 200
     reopened = [entry for entry in account.entries() if entry.event == "device.reopen"]
     assert [(entry.outcome, entry.detail) for entry in reopened] == [("success", {"was_bound": True})]
+
+
+def test_of_a_phone_that_named_old_software_the_page_says_why_it_does_not_come(
+    page: Page, account: Account
+) -> None:
+    account.api("PATCH", "/account/provisioning", {"bind_phones": True})
+    agent = "FileTransport PolycomVVX-VVX_450-UA/3.3.1.0769 Type/Application"
+    asked = Request(f"{account.url}64167f102005-account.cfg", headers={"User-Agent": agent})
+    assert account.site.fetch(asked)[0] == 200
+    account.await_log("64167f102005", 1)
+    (found,) = account.api("GET", "/devices?q=64167f102005")["data"]
+    page.goto(f"/devices/{found['id']}")
+    fact = page.locator(".facts div", has_text="URL of its own")
+    expect(fact).to_contain_text(
+        "Not bound yet: it has not asked there; it last came with software older than UC software 4.0"
+    )
 
 
 def test_who_is_no_admin_sees_the_switch_and_cannot_move_it(
